@@ -1,0 +1,62 @@
+"""Configuration of Sphinx."""
+
+import os
+from importlib.metadata import metadata
+
+_info = metadata("scsalient")
+project = _info["Name"]
+author = "The scsalient developers"
+copyright = f"2026, {author}"
+version = release = _info["Version"]
+
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "sphinxcontrib.bibtex",
+]
+
+exclude_patterns = ["_build", "**.ipynb_checkpoints"]
+master_doc = "index"
+
+# Links into other projects need their inventories, which are downloaded
+if os.environ.get("SCSALIENT_DOCS_ONLINE"):
+    extensions.append("sphinx.ext.intersphinx")
+    intersphinx_mapping = {
+        "anndata": ("https://anndata.readthedocs.io/en/stable", None),
+        "matplotlib": ("https://matplotlib.org/stable", None),
+        "numpy": ("https://numpy.org/doc/stable", None),
+        "pandas": ("https://pandas.pydata.org/docs", None),
+        "python": ("https://docs.python.org/3", None),
+        "scanpy": ("https://scanpy.readthedocs.io/en/stable", None),
+        "scvi-tools": ("https://docs.scvi-tools.org/en/stable", None),
+    }
+
+myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath", "html_image"]
+myst_heading_anchors = 3
+nb_execution_mode = "off"
+
+autosummary_generate = True
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented_params"
+autodoc_typehints_format = "short"
+napoleon_google_docstring = False
+napoleon_numpy_docstring = True
+napoleon_use_rtype = True
+napoleon_use_param = True
+
+bibtex_bibfiles = ["references.bib"]
+bibtex_reference_style = "author_year"
+
+templates_path = ["_templates"]
+html_theme = "sphinx_book_theme"
+html_title = "scsalient"
+html_static_path = ["_static"]
+html_theme_options = {"path_to_docs": "docs/", "show_navbar_depth": 1}
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True

@@ -1,0 +1,46 @@
+"""Every name that the package reads from or writes to AnnData, and every name in a minibatch.
+
+Glossary. Two latents describe a cell, and their names are the same everywhere:
+
+``s``, *salient*
+    What only target cells have. Zero for background cells by construction.
+``z``, *background*
+    What target and background cells share (cell type, donor, batch). The paper (Abid and Zou
+    2019) calls it irrelevant.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# .obsm
+OBSM_SALIENT: Final = "X_cvae_salient"
+OBSM_BACKGROUND: Final = "X_cvae_background"
+OBSM_VAE: Final = "X_vae"
+OBSM_CPCA: Final = "X_cpca"
+
+# .uns
+UNS_CVAE: Final = "cvae"
+UNS_VAE: Final = "vae"
+UNS_CPCA: Final = "cpca"
+UNS_TRUTH: Final = "truth"
+
+# .varm
+VARM_CPCA: Final = "cPCs"
+
+# .layers, .obs and .var of the data sets with known truth
+LAYER_COUNTS: Final = "counts"
+OBS_CONDITION: Final = "condition"
+OBS_CELL_TYPE: Final = "cell_type"
+OBS_BATCH: Final = "batch"
+OBS_RESPONSE: Final = "response"
+VAR_RESPONSE: Final = "response_gene"
+VAR_BATCH: Final = "batch_gene"
+OBSM_TRUE_SALIENT: Final = "true_salient"
+OBSM_TRUE_BACKGROUND: Final = "true_background"
+
+# .obs of generated cells
+OBS_ROLE: Final = "role"
+
+# Minibatch tensors beside those of scvi.REGISTRY_KEYS
+TENSOR_ROLE: Final = "role"

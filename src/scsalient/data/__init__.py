@@ -1,0 +1,14 @@
+"""From AnnData to registered fields: condition roles, registration and input checks."""
+
+from scsalient.data._checks import check_values, warn_if_confounded
+from scsalient.data._fields import RoleField
+from scsalient.data._roles import ConditionRoles, Role, resolve_roles
+
+__all__ = [
+    "ConditionRoles",
+    "Role",
+    "RoleField",
+    "check_values",
+    "resolve_roles",
+    "warn_if_confounded",
+]

@@ -1,0 +1,176 @@
+"""Checks of the values and of the design, before anything is trained on them."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from scsalient.data._roles import Role
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from anndata import AnnData
+
+    Support = Literal["real", "unit", "counts"]
+
+_CHUNK_ROWS = 8192
+
+
+def check_values(
+    adata: AnnData, *, layer: str | None, support: Support, likelihood: str
+) -> np.ndarray:
+    """Check every value of the data against what the likelihood can explain.
+
+    Parameters
+    ----------
+    adata
+        Data; in memory or backed, dense or sparse.
+    layer
+        Layer with the values, `None` for ``.X``.
+    support
+        Values that the likelihood takes: finite numbers, numbers in [0, 1], or non-negative
+        integers.
+    likelihood
+        Name of the likelihood, for the message.
+
+    Returns
+    -------
+    Sum over the variables of each cell, shape ``(n_cells,)``.
+
+    Raises
+    ------
+    ValueError
+        When values are NaN, infinite or outside the support, or, for counts, when cells are
+        empty.
+    """
+    where = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
+    totals = np.zeros(adata.n_obs)
+    for start, block in _row_blocks(adata, layer):
+        stop = start + block.shape[0]
+        values = block.data if sparse.issparse(block) else block
+        if not np.issubdtype(values.dtype, np.integer) and values.dtype != np.bool_:
+            n_bad = int(values.size - np.isfinite(values).sum())
+            if n_bad:
+                msg = (
+                    f"`{where}` should hold finite numbers, found {n_bad} NaN or infinite values "
+                    f"in cells {start} to {stop - 1}. Remove or impute them before "
+                    "`setup_anndata`."
+                )
+                raise ValueError(msg)
+        _check_support(values, where, support, likelihood)
+        totals[start:stop] = np.asarray(block.sum(axis=1, dtype=np.float64)).ravel()
+    if support == "counts":
+        n_empty = int((totals == 0).sum())
+        if n_empty:
+            msg = (
+                f"`likelihood={likelihood!r}` expects cells with at least one count, found "
+                f"{n_empty} empty cells in `{where}`. Remove them, for example with "
+                "`sc.pp.filter_cells(adata, min_counts=1)`."
+            )
+            raise ValueError(msg)
+    return totals
+
+
+def _check_support(values: np.ndarray, where: str, support: Support, likelihood: str) -> None:
+    if values.size == 0 or support == "real":
+        return
+    if support == "unit":
+        low, high = float(values.min()), float(values.max())
+        if low < 0 or high > 1:
+            msg = (
+                f"`likelihood={likelihood!r}` expects values from 0 to 1 in `{where}`, found "
+                f"{low:g} to {high:g}. Rescale the values, or choose `likelihood='gaussian'`."
+            )
+            raise ValueError(msg)
+        return
+    lowest = values.min()
+    if lowest < 0:
+        msg = (
+            f"`likelihood={likelihood!r}` expects non-negative counts in `{where}`, found "
+            f"{float(lowest):g}. Pass the layer with raw counts, or choose "
+            "`likelihood='gaussian'` for scaled data."
+        )
+        raise ValueError(msg)
+    if not np.issubdtype(values.dtype, np.integer) and values.dtype != np.bool_:
+        fractional = values != np.rint(values)
+        if fractional.any():
+            example = float(values[fractional].flat[0])
+            msg = (
+                f"`likelihood={likelihood!r}` expects integer counts in `{where}`, found "
+                f"fractions such as {example:g}. Pass the layer with raw counts "
+                "(`layer=` of `setup_anndata`), or choose `likelihood='gaussian'` for "
+                "normalised data."
+            )
+            raise ValueError(msg)
+
+
+def _row_blocks(adata: AnnData, layer: str | None) -> Iterator[tuple[int, np.ndarray]]:
+    data = adata.X if layer is None else adata.layers[layer]
+    if sparse.issparse(data) and data.format == "csc":
+        # Rows of a CSC matrix are slow to cut, and it is in memory anyway.
+        data = data.tocsr()
+    for start in range(0, adata.n_obs, _CHUNK_ROWS):
+        block = data[start : start + _CHUNK_ROWS]
+        if not sparse.issparse(block):
+            block = np.asarray(block)
+        yield start, block
+
+
+def warn_if_confounded(
+    adata: AnnData,
+    roles: np.ndarray,
+    *,
+    batch_key: str | None = None,
+    categorical_covariate_keys: Sequence[str] | None = None,
+    continuous_covariate_keys: Sequence[str] | None = None,
+    stacklevel: int = 2,
+) -> None:
+    """Warn about every batch or covariate that tells target from background by itself.
+
+    What such a column adds to the data and what the condition adds cannot be told apart by any
+    method: the decoder may explain the response by the column.
+
+    Parameters
+    ----------
+    adata
+        Data with the columns.
+    roles
+        Codes of :class:`Role`, shape ``(n_cells,)``.
+    batch_key, categorical_covariate_keys, continuous_covariate_keys
+        Registered columns of ``.obs``.
+    stacklevel
+        As in :func:`warnings.warn`.
+    """
+    used = roles != Role.NEITHER
+    is_target = roles[used] == Role.TARGET
+    named = [("batch_key", batch_key)] if batch_key is not None else []
+    named += [("categorical_covariate_keys", key) for key in categorical_covariate_keys or []]
+    for argument, key in named:
+        table = pd.crosstab(adata.obs[key].to_numpy()[used], is_target)
+        if len(table) < 2 or (table > 0).all(axis=1).any():
+            continue
+        in_target = [str(c) for c in table.index[table[True] > 0]]
+        in_background = [str(c) for c in table.index[table[False] > 0]]
+        msg = (
+            f"`{argument}` column {key!r} coincides with the condition: categories {in_target} "
+            f"have only target cells, {in_background} only background cells. Its effect and the "
+            "condition's cannot be told apart, and correcting for it may remove the response. "
+            "Leave the column out, or add a batch that has cells of both groups."
+        )
+        warnings.warn(msg, UserWarning, stacklevel=stacklevel)
+    for key in continuous_covariate_keys or []:
+        values = adata.obs[key].to_numpy(dtype=float)[used]
+        target, background = values[is_target], values[~is_target]
+        if target.min() > background.max() or target.max() < background.min():
+            msg = (
+                f"`continuous_covariate_keys` column {key!r} coincides with the condition: "
+                f"{target.min():g} to {target.max():g} in target cells, {background.min():g} to "
+                f"{background.max():g} in background cells. Its effect and the condition's cannot "
+                "be told apart. Leave the column out."
+            )
+            warnings.warn(msg, UserWarning, stacklevel=stacklevel)

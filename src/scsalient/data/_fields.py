@@ -1,0 +1,113 @@
+"""The registered field that carries the role of each cell through save, load and queries."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from scvi.data.fields import BaseAnnDataField
+
+from scsalient import _keys
+from scsalient.data._roles import ConditionRoles, condition_column, resolve_roles
+
+if TYPE_CHECKING:
+    import rich.table
+    from anndata import AnnData
+
+
+class RoleField(BaseAnnDataField):
+    """Role (background, target, neither) of each cell, derived from its condition.
+
+    The categories are part of the state registry, so the roles survive ``save`` and ``load``,
+    and query data get theirs from the same categories; a condition that is new there is a
+    target.
+
+    Parameters
+    ----------
+    condition_key
+        Column of ``.obs`` with the condition.
+    background
+        Background category or categories.
+    target
+        Target category or categories; `None` for every other one.
+    """
+
+    def __init__(self, condition_key: str, background: Any, target: Any = None) -> None:
+        super().__init__()
+        self._condition_key = condition_key
+        self._background = background
+        self._target = target
+
+    @property
+    def registry_key(self) -> str:
+        """Key in the data registry, and of the tensor in a minibatch."""
+        return _keys.TENSOR_ROLE
+
+    @property
+    def attr_name(self) -> str:
+        """Part of AnnData that the field lives in."""
+        return "obs"
+
+    @property
+    def attr_key(self) -> str:
+        """Column that holds the codes."""
+        return f"_scvi_{_keys.TENSOR_ROLE}"
+
+    @property
+    def is_empty(self) -> bool:
+        """A role is always there."""
+        return False
+
+    def validate_field(self, adata: AnnData) -> None:
+        """Check that the condition column is there and complete."""
+        super().validate_field(adata)
+        condition_column(adata, self._condition_key)
+
+    def register_field(self, adata: AnnData) -> dict:
+        """Resolve the roles and write their codes."""
+        roles = resolve_roles(adata, self._condition_key, self._background, target=self._target)
+        return self._write(roles, adata)
+
+    def transfer_field(self, state_registry: dict, adata_target: AnnData, **_kwargs: Any) -> dict:
+        """Apply registered roles to other data."""
+        return self._write(roles_from_registry(state_registry), adata_target)
+
+    def get_summary_stats(self, state_registry: dict) -> dict:
+        """Nothing that scvi-tools would list as a size."""
+        return {}
+
+    def view_state_registry(self, state_registry: dict) -> rich.table.Table | None:
+        """Table of conditions and roles."""
+        import rich.table
+
+        roles = roles_from_registry(state_registry)
+        table = rich.table.Table(title=f"{self.registry_key} State Registry")
+        table.add_column("Source Location", style="green", justify="center")
+        table.add_column("Category", style="green", justify="center")
+        table.add_column("Role", style="green", justify="center")
+        for category in roles.known:
+            table.add_row(
+                f"adata.obs[{roles.condition_key!r}]",
+                str(category),
+                roles.role_of(category).name.lower(),
+            )
+        return table
+
+    def _write(self, roles: ConditionRoles, adata: AnnData) -> dict:
+        adata.obs[self.attr_key] = roles.of(adata)
+        return {
+            "condition_key": roles.condition_key,
+            "background": list(roles.background),
+            "target": None if roles.target is None else list(roles.target),
+            "known": list(roles.known),
+        }
+
+
+def roles_from_registry(state_registry: Any) -> ConditionRoles:
+    """Roles as registered, out of the field's state registry."""
+    target = state_registry["target"]
+    return ConditionRoles(
+        condition_key=state_registry["condition_key"],
+        background=tuple(state_registry["background"]),
+        target=None if target is None else tuple(target),
+        known=tuple(state_registry["known"]),
+    )

@@ -1,0 +1,56 @@
+"""What every likelihood offers."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from torch import nn
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.distributions import Distribution
+
+
+class Likelihood(nn.Module):
+    """Distribution of the data given the decoder's outputs.
+
+    Attributes
+    ----------
+    heads
+        Names of the outputs that the decoder has to give, each of shape ``(n_rows, n_vars)``.
+    support
+        Values that the data may take: finite numbers, numbers in [0, 1], or counts.
+    """
+
+    heads: ClassVar[tuple[str, ...]]
+    support: ClassVar[Literal["real", "unit", "counts"]]
+
+    def encoder_input(self, x: Tensor) -> Tensor:
+        """Data as the encoders see them."""
+        return x
+
+    @abstractmethod
+    def distribution(self, outputs: dict[str, Tensor], library: Tensor) -> Distribution:
+        """Distribution of each value.
+
+        Parameters
+        ----------
+        outputs
+            The decoder's outputs by head, each of shape ``(n_rows, n_vars)``.
+        library
+            Library size or size factor of each row, shape ``(n_rows, 1)``; only count
+            likelihoods use it.
+
+        Returns
+        -------
+        Distribution with batch shape ``(n_rows, n_vars)``.
+        """
+
+    @abstractmethod
+    def expected(self, outputs: dict[str, Tensor], library: Tensor) -> Tensor:
+        """Mean of each value, shape ``(n_rows, n_vars)``; dropouts of ``zinb`` not counted."""
+
+    def log_prob(self, x: Tensor, outputs: dict[str, Tensor], library: Tensor) -> Tensor:
+        """Log-likelihood of each row in nats, shape ``(n_rows,)``."""
+        return self.distribution(outputs, library).log_prob(x).sum(-1)

@@ -1,0 +1,73 @@
+"""Likelihoods of values that are not counts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import distributions, nn
+from torch.nn import functional
+
+from scsalient.likelihoods._base import Likelihood
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.distributions import Distribution
+
+_MIN_VARIANCE = 1e-4
+
+
+class Gaussian(Likelihood):
+    """Gaussian with one variance per variable, fixed at 1 (squared error, the paper) or learned.
+
+    Parameters
+    ----------
+    n_vars
+        Number of variables.
+    variance
+        ``"fixed"`` or ``"learned"``.
+    """
+
+    heads = ("mean",)
+    support = "real"
+
+    def __init__(self, n_vars: int, *, variance: Literal["fixed", "learned"] = "learned") -> None:
+        super().__init__()
+        start = torch.zeros(n_vars)
+        if variance == "learned":
+            self.log_variance = nn.Parameter(start)
+        else:
+            self.register_buffer("log_variance", start)
+
+    def distribution(self, outputs: dict[str, Tensor], library: Tensor) -> Distribution:
+        """Normal distribution of each value."""
+        scale = (self.log_variance.exp() + _MIN_VARIANCE).sqrt()
+        return distributions.Normal(outputs["mean"], scale, validate_args=False)
+
+    def expected(self, outputs: dict[str, Tensor], library: Tensor) -> Tensor:
+        """The mean itself."""
+        return outputs["mean"]
+
+
+class Bernoulli(Likelihood):
+    """Bernoulli for values in [0, 1], such as pixels; fractions count as soft labels.
+
+    Parameters
+    ----------
+    n_vars
+        Number of variables.
+    """
+
+    heads = ("logits",)
+    support = "unit"
+
+    def __init__(self, n_vars: int) -> None:
+        super().__init__()
+
+    def distribution(self, outputs: dict[str, Tensor], library: Tensor) -> Distribution:
+        """Bernoulli distribution of each value."""
+        return distributions.Bernoulli(logits=outputs["logits"], validate_args=False)
+
+    def expected(self, outputs: dict[str, Tensor], library: Tensor) -> Tensor:
+        """Probability of one."""
+        return functional.sigmoid(outputs["logits"])

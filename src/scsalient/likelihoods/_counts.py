@@ -1,0 +1,91 @@
+"""Likelihoods of counts, on scvi-tools' distributions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import scvi.distributions
+import torch
+from torch import nn
+from torch.nn import functional
+
+from scsalient.likelihoods._base import Likelihood
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.distributions import Distribution
+
+_MIN_RATE = 1e-8
+
+
+class _Counts(Likelihood):
+    """Counts with a mean of proportion times library size.
+
+    Parameters
+    ----------
+    n_vars
+        Number of variables.
+    library_is_size_factor
+        Whether the library is a size factor. Proportions then need not sum to one (softplus
+        instead of softmax, as in scVI).
+    """
+
+    heads = ("proportion",)
+    support = "counts"
+
+    def __init__(self, n_vars: int, *, library_is_size_factor: bool = False) -> None:
+        super().__init__()
+        self.library_is_size_factor = library_is_size_factor
+
+    def encoder_input(self, x: Tensor) -> Tensor:
+        """``log(1 + x)``, for numerical range."""
+        return torch.log1p(x)
+
+    def expected(self, outputs: dict[str, Tensor], library: Tensor) -> Tensor:
+        """Proportion times library."""
+        proportion = (
+            functional.softplus(outputs["proportion"])
+            if self.library_is_size_factor
+            else functional.softmax(outputs["proportion"], dim=-1)
+        )
+        return proportion * library
+
+
+class Poisson(_Counts):
+    """Poisson counts."""
+
+    def distribution(self, outputs: dict[str, Tensor], library: Tensor) -> Distribution:
+        """Poisson distribution of each count."""
+        rate = self.expected(outputs, library) + _MIN_RATE
+        return scvi.distributions.Poisson(rate=rate, validate_args=False)
+
+
+class NegativeBinomial(_Counts):
+    """Negative binomial counts with one inverse dispersion per variable."""
+
+    def __init__(self, n_vars: int, *, library_is_size_factor: bool = False) -> None:
+        super().__init__(n_vars, library_is_size_factor=library_is_size_factor)
+        self.log_inverse_dispersion = nn.Parameter(torch.randn(n_vars))
+
+    def distribution(self, outputs: dict[str, Tensor], library: Tensor) -> Distribution:
+        """Negative binomial distribution of each count."""
+        return scvi.distributions.NegativeBinomial(
+            mu=self.expected(outputs, library),
+            theta=self.log_inverse_dispersion.exp(),
+            validate_args=False,
+        )
+
+
+class ZeroInflatedNegativeBinomial(NegativeBinomial):
+    """Negative binomial counts, some of which are lost."""
+
+    heads = ("proportion", "dropout_logits")
+
+    def distribution(self, outputs: dict[str, Tensor], library: Tensor) -> Distribution:
+        """Zero-inflated negative binomial distribution of each count."""
+        return scvi.distributions.ZeroInflatedNegativeBinomial(
+            mu=self.expected(outputs, library),
+            theta=self.log_inverse_dispersion.exp(),
+            zi_logits=outputs["dropout_logits"],
+            validate_args=False,
+        )

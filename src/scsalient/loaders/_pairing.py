@@ -1,0 +1,94 @@
+"""Which cells go into which minibatch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch.utils.data import Sampler
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+
+class PairedBatches(Sampler[np.ndarray]):
+    """Random minibatches of target and background cells, one epoch an iteration.
+
+    Every cell of the larger group comes once an epoch; nothing is dropped, and the batches
+    differ in size by one cell at most, so that no epoch ends with a tiny one. The smaller group
+    gives as many cells to each batch, or all it has, and is reshuffled each time it starts over.
+    The order comes from PyTorch's seeded generator.
+
+    Parameters
+    ----------
+    groups
+        Positions of the cells of each group; empty groups are left out.
+    batch_size
+        Cells of each group in a batch, at most.
+    """
+
+    def __init__(self, groups: Sequence[np.ndarray], *, batch_size: int) -> None:
+        self.groups = [np.asarray(group) for group in groups if len(group)]
+        self.batch_size = batch_size
+        self._n_largest = max(len(group) for group in self.groups)
+
+    def __len__(self) -> int:
+        """Number of batches in an epoch."""
+        return -(-self._n_largest // self.batch_size)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Positions of the cells of each batch, one group after the other."""
+        seed = int(torch.empty((), dtype=torch.int64).random_().item())
+        rng = np.random.default_rng(seed)
+        sizes = np.diff(np.linspace(0, self._n_largest, len(self) + 1).round().astype(int))
+        parts = [_cut(group, sizes, rng) for group in self.groups]
+        for batch in zip(*parts, strict=True):
+            yield np.concatenate(batch)
+
+
+def _cut(
+    group: np.ndarray, sizes: np.ndarray, rng: np.random.Generator
+) -> Iterator[np.ndarray]:
+    order, start = rng.permutation(group), 0
+    for size in sizes:
+        n = min(int(size), len(group))
+        batch = order[start : start + n]
+        if len(batch) < n:
+            # The new round must not repeat a cell that this batch already has.
+            order = rng.permutation(group)
+            fresh = order[~np.isin(order, batch)][: n - len(batch)]
+            order = np.concatenate([fresh, order[~np.isin(order, fresh)]])
+            batch, start = np.concatenate([batch, fresh]), len(fresh)
+        else:
+            start += n
+        yield batch
+
+
+class UnpairedBatches(Sampler[np.ndarray]):
+    """Minibatches in a fixed order in which every cell of every group comes exactly once.
+
+    For validation: each batch has its share of each group, so that the terms that compare the
+    groups are defined in every batch, and the ELBO counts each cell once.
+
+    Parameters
+    ----------
+    groups
+        Positions of the cells of each group; empty groups are left out.
+    batch_size
+        Cells of each group in a batch, at most.
+    """
+
+    def __init__(self, groups: Sequence[np.ndarray], *, batch_size: int) -> None:
+        self.groups = [np.asarray(group) for group in groups if len(group)]
+        self._n_batches = -(-max(len(group) for group in self.groups) // batch_size)
+
+    def __len__(self) -> int:
+        """Number of batches."""
+        return self._n_batches
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Positions of the cells of each batch."""
+        parts = [np.array_split(group, self._n_batches) for group in self.groups]
+        for batch in zip(*parts, strict=True):
+            yield np.concatenate(batch)

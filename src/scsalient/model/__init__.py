@@ -1,0 +1,6 @@
+"""What a user holds."""
+
+from scsalient.model._contrastive import ContrastiveVAE
+from scsalient.model._standard import StandardVAE
+
+__all__ = ["ContrastiveVAE", "StandardVAE"]

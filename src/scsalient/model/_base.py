@@ -1,0 +1,170 @@
+"""What the models have in common: checked data, devices and minibatches."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+import torch
+from scvi import REGISTRY_KEYS, settings
+from scvi.model.base import BaseModelClass
+
+from scsalient.data import check_values
+from scsalient.likelihoods import LIKELIHOODS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from anndata import AnnData
+    from torch import Tensor
+
+    from scsalient.module import LatentModule
+
+GaussianVariance = Literal["fixed", "learned"]
+
+
+class LatentModel(BaseModelClass):
+    """Base of the models: one module, checked data, minibatches on the module's device."""
+
+    module: LatentModule
+
+    def _network_sizes(self) -> dict[str, Any]:
+        """Sizes of the networks that follow from the registered data."""
+        stats = self.summary_stats
+        fields = self.registry["field_registries"]
+        n_categories = [stats.n_batch]
+        if stats.get("n_extra_categorical_covs", 0):
+            state = fields[REGISTRY_KEYS.CAT_COVS_KEY]["state_registry"]
+            n_categories += [int(n) for n in state["n_cats_per_key"]]
+        size_factor = fields.get(REGISTRY_KEYS.SIZE_FACTOR_KEY, {}).get("data_registry")
+        return {
+            "n_input": stats.n_vars,
+            "n_categories": n_categories,
+            "n_continuous": stats.get("n_extra_continuous_covs", 0),
+            "use_size_factor": bool(size_factor),
+        }
+
+    def _start_from_data(self) -> None:
+        """Check the registered values and start the decoder at their average."""
+        self._checked_managers: set[str] = set()
+        if self.adata is None:
+            return
+        totals = self._check_data(self.adata)
+        x = self.get_from_registry(self.adata, REGISTRY_KEYS.X_KEY)
+        sums = np.zeros(self.summary_stats.n_vars)
+        for start in range(0, self.adata.n_obs, 8192):
+            sums += np.asarray(x[start : start + 8192].sum(axis=0, dtype=np.float64)).ravel()
+        denominator = totals.sum() if self.module.likelihood.support == "counts" else len(totals)
+        if self.module.likelihood.support == "counts" and self.module.use_size_factor:
+            factors = self.get_from_registry(self.adata, REGISTRY_KEYS.SIZE_FACTOR_KEY)
+            denominator = float(np.sum(factors))
+        average = torch.as_tensor(sums / denominator, dtype=torch.float32)
+        self.module.initialise_output(average)
+
+    def _check_data(self, adata: AnnData) -> np.ndarray:
+        manager = self.get_anndata_manager(adata, required=True)
+        self._checked_managers.add(manager.id)
+        return check_values(
+            adata,
+            layer=manager.data_registry[REGISTRY_KEYS.X_KEY].attr_key or None,
+            support=self.module.likelihood.support,
+            likelihood=self._likelihood_name,
+        )
+
+    @property
+    def _likelihood_name(self) -> str:
+        return self.init_params_["non_kwargs"]["likelihood"]
+
+    def _validated(self, adata: AnnData | None) -> AnnData:
+        """Data, registered and with checked values."""
+        adata = self._validate_anndata(adata)
+        if self.get_anndata_manager(adata, required=True).id not in self._checked_managers:
+            self._check_data(adata)
+        return adata
+
+    def _minibatches(
+        self,
+        adata: AnnData,
+        indices: Sequence[int] | np.ndarray | None,
+        batch_size: int | None,
+    ) -> Iterator[dict[str, Tensor]]:
+        """Tensors of consecutive cells, on the module's device."""
+        device = self.module.device
+        loader = self._make_data_loader(
+            adata=adata,
+            indices=_as_positions(indices, adata.n_obs),
+            batch_size=batch_size or settings.batch_size,
+            shuffle=False,
+        )
+        for tensors in loader:
+            yield {key: value.to(device) for key, value in tensors.items()}
+
+    def _generator(self) -> torch.Generator:
+        """Generator of draws at inference time, seeded by ``scvi.settings.seed`` if it is set."""
+        generator = torch.Generator(device=self.module.device)
+        seed = settings.seed
+        if seed is None:
+            seed = int(torch.empty((), dtype=torch.int64).random_().item())
+        return generator.manual_seed(int(seed))
+
+
+def _as_positions(
+    indices: Sequence[int] | np.ndarray | None, n_obs: int
+) -> np.ndarray | None:
+    if indices is None:
+        return None
+    positions = np.asarray(indices)
+    if positions.dtype == bool:
+        if positions.shape != (n_obs,):
+            msg = (
+                f"`indices` as a mask should have shape ({n_obs},), found {positions.shape}."
+            )
+            raise ValueError(msg)
+        return np.flatnonzero(positions)
+    if positions.size and (positions.min() < -n_obs or positions.max() >= n_obs):
+        msg = (
+            f"`indices` should lie between 0 and {n_obs - 1}, found {positions.min()} to "
+            f"{positions.max()}."
+        )
+        raise ValueError(msg)
+    return positions.astype(np.int64)
+
+
+def check_architecture(
+    *,
+    likelihood: str,
+    gaussian_variance: str,
+    use_bias: bool,
+    use_batch_norm: bool,
+    dropout_rate: float,
+    **sizes: int,
+) -> None:
+    """Check the arguments that describe networks and likelihood.
+
+    Raises
+    ------
+    ValueError
+        When one of them is out of range.
+    """
+    if likelihood not in LIKELIHOODS:
+        msg = f"`likelihood` should be one of {list(LIKELIHOODS)}, found {likelihood!r}."
+        raise ValueError(msg)
+    if gaussian_variance not in get_args(GaussianVariance):
+        msg = (
+            f"`gaussian_variance` should be one of {list(get_args(GaussianVariance))}, found "
+            f"{gaussian_variance!r}."
+        )
+        raise ValueError(msg)
+    for name, size in sizes.items():
+        if not isinstance(size, int | np.integer) or isinstance(size, bool) or size < 1:
+            msg = f"`{name}` should be an integer of at least 1, found {size!r}."
+            raise ValueError(msg)
+    if not 0 <= dropout_rate < 1:
+        msg = f"`dropout_rate` should lie in [0, 1), found {dropout_rate}."
+        raise ValueError(msg)
+    if use_batch_norm and not use_bias:
+        msg = (
+            "`use_bias=False` asks for networks that map zero to zero, found "
+            "`use_batch_norm=True`, whose offset would undo that. Choose one of the two."
+        )
+        raise ValueError(msg)

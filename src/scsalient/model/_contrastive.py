@@ -1,0 +1,536 @@
+"""The contrastive VAE over AnnData."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from scvi import REGISTRY_KEYS, settings
+from scvi.data import AnnDataManager
+
+from scsalient import _keys
+from scsalient.data import Role, RoleField, warn_if_confounded
+from scsalient.data._fields import roles_from_registry
+from scsalient.model._base import check_architecture
+from scsalient.model._criticism import CriticismMixin
+from scsalient.model._decoding import DecodingMixin, as_text
+from scsalient.model._fields import check_columns, shared_fields
+from scsalient.model._latents import LatentsMixin
+from scsalient.model._training import TrainingMixin
+from scsalient.module import ContrastiveVAEModule
+from scsalient.train import ContrastiveTrainingPlan
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
+    from anndata import AnnData
+
+    from scsalient.data import ConditionRoles
+
+_FEW_CELLS = 20
+_KINDS = ("salient", "background")
+
+
+class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin):
+    """Contrastive variational autoencoder (Abid and Zou 2019, arXiv 1902.04601).
+
+    Splits the variation of cells into salient latents ``s``, which only target cells have, and
+    background latents ``z``, which target and background cells share.
+
+    Parameters
+    ----------
+    adata
+        Data registered with :meth:`setup_anndata`.
+    n_salient_latent, n_background_latent
+        Dimensions of ``s`` and of ``z``.
+    n_hidden, n_layers
+        Width and number of the hidden layers of each network.
+    likelihood
+        ``"nb"``, ``"zinb"`` or ``"poisson"`` for raw counts, ``"gaussian"`` for normalised
+        data, ``"bernoulli"`` for values from 0 to 1.
+    network
+        ``"dense"``: fully connected networks.
+    use_bias
+        Whether linear maps have an offset. Without it a latent of zero decodes to zero, which
+        the paper uses for denoising; batch and covariates still shift the outcome.
+    dropout_rate, use_batch_norm
+        Dropout and batch normalisation in the hidden layers.
+    gaussian_variance
+        Variance of ``"gaussian"``: learned for each variable, or fixed at 1 (squared error, as
+        in the paper).
+    discriminator
+        Classifier behind the total correlation term. ``"logistic"`` is the paper's, which
+        cannot see any dependence; it is there to reproduce the paper.
+    tc_weight
+        Weight of the total correlation of ``s`` and ``z`` (paper eq. 5). `None` for the default.
+    mmd_weight
+        Weight of the maximum mean discrepancy between ``z`` of target and of background cells
+        (Weinberger et al. 2022), which keeps the salient signal out of ``z``. `None` for the
+        default.
+    background_salient_weight
+        Weight of the pull of the background cells' salient posterior to zero, which keeps the
+        background out of ``s``.
+
+    Notes
+    -----
+    `None` stands for weights that grow with the size of the reconstruction term, see
+    :func:`scsalient.model._weights.default_weights` in the source; ``model.module.tc_weight``
+    tells the value in use.
+
+    Examples
+    --------
+    >>> import scsalient as sal
+    >>> adata = sal.datasets.simulate(300, n_genes=50, seed=0)
+    >>> sal.ContrastiveVAE.setup_anndata(adata, "condition", "control")
+    >>> model = sal.ContrastiveVAE(adata, n_salient_latent=2)
+    >>> model.train(max_epochs=1, enable_progress_bar=False)
+    >>> model.embed()
+    >>> adata.obsm["X_cvae_salient"].shape
+    (300, 2)
+    """
+
+    _module_cls = ContrastiveVAEModule
+    _training_plan_cls = ContrastiveTrainingPlan
+
+    def __init__(
+        self,
+        adata: AnnData | None = None,
+        *,
+        n_salient_latent: int = 10,
+        n_background_latent: int = 10,
+        n_hidden: int = 128,
+        n_layers: int = 1,
+        likelihood: Literal["gaussian", "bernoulli", "poisson", "nb", "zinb"] = "nb",
+        network: Literal["dense"] = "dense",
+        use_bias: bool = True,
+        dropout_rate: float = 0.0,
+        use_batch_norm: bool = False,
+        gaussian_variance: Literal["fixed", "learned"] = "learned",
+        discriminator: Literal["mlp", "logistic"] = "mlp",
+        tc_weight: float = 20.0,
+        mmd_weight: float = 300.0,
+        background_salient_weight: float = 1.0,
+        registry: dict | None = None,
+    ) -> None:
+        super().__init__(adata, registry)
+        check_architecture(
+            likelihood=likelihood,
+            gaussian_variance=gaussian_variance,
+            use_bias=use_bias,
+            use_batch_norm=use_batch_norm,
+            dropout_rate=dropout_rate,
+            n_salient_latent=n_salient_latent,
+            n_background_latent=n_background_latent,
+            n_hidden=n_hidden,
+            n_layers=n_layers,
+        )
+        if network != "dense":
+            msg = f"`network` should be 'dense', found {network!r}."
+            raise ValueError(msg)
+        if discriminator not in ("mlp", "logistic"):
+            msg = f"`discriminator` should be 'mlp' or 'logistic', found {discriminator!r}."
+            raise ValueError(msg)
+        weights = {
+            "tc_weight": tc_weight,
+            "mmd_weight": mmd_weight,
+            "background_salient_weight": background_salient_weight,
+        }
+        for name, weight in weights.items():
+            if not (np.isfinite(weight) and weight >= 0):
+                msg = f"`{name}` should be a finite number of at least 0, found {weight!r}."
+                raise ValueError(msg)
+        self.module = self._module_cls(
+            n_salient_latent=n_salient_latent,
+            n_background_latent=n_background_latent,
+            n_hidden=n_hidden,
+            n_layers=n_layers,
+            likelihood=likelihood,
+            gaussian_variance=gaussian_variance,
+            use_bias=use_bias,
+            dropout_rate=dropout_rate,
+            use_batch_norm=use_batch_norm,
+            discriminator=discriminator,
+            **weights,
+            **self._network_sizes(),
+        )
+        self._model_summary_string = self._summary(likelihood)
+        self.init_params_ = self._get_init_params(locals())
+        self._start_from_data()
+
+    def _summary(self, likelihood: str) -> str:
+        roles = self.roles
+        target = "every other category" if roles.target is None else as_text(roles.target)
+        cells = ""
+        if self.adata is not None:
+            counts = np.bincount(roles.of(self.adata), minlength=3)
+            cells = (
+                f"\nCells: {counts[Role.TARGET]} target, {counts[Role.BACKGROUND]} background, "
+                f"{counts[Role.NEITHER]} neither"
+            )
+        return (
+            f"ContrastiveVAE with {self.module.n_salient_latent} salient and "
+            f"{self.module.n_background_latent} background latent dimensions, likelihood "
+            f"{likelihood}\nCondition: {roles.condition_key!r}, background "
+            f"{as_text(roles.background)}, target {target}{cells}"
+        )
+
+    @property
+    def roles(self) -> ConditionRoles:
+        """Condition column and the role of each of its categories, as registered."""
+        fields = self.registry["field_registries"]
+        return roles_from_registry(fields[_keys.TENSOR_ROLE]["state_registry"])
+
+    @classmethod
+    def setup_anndata(
+        cls,
+        adata: AnnData,
+        condition_key: str,
+        background: Hashable | Sequence[Hashable],
+        *,
+        target: Hashable | Sequence[Hashable] | None = None,
+        layer: str | None = None,
+        batch_key: str | None = None,
+        size_factor_key: str | None = None,
+        categorical_covariate_keys: list[str] | None = None,
+        continuous_covariate_keys: list[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Register data: which cells are target, which background, and what else to use.
+
+        Parameters
+        ----------
+        adata
+            Cells by variables, shape ``(n_cells, n_vars)``; not a view.
+        condition_key
+            Column of ``.obs`` with the condition of each cell.
+        background
+            Category of the background cells (control), or a list of categories.
+        target
+            Category of the target cells, or a list; `None` for every other one. Cells of
+            neither stay out of training and can still be embedded. The roles survive ``save``
+            and ``load``; a condition that is new in query data is a target.
+        layer
+            Layer with the values, `None` for ``.X``. Raw counts for count likelihoods.
+        batch_key
+            Column of ``.obs`` with the batch, which encoders and decoder condition on.
+        size_factor_key
+            Column of ``.obs`` with size factors, used instead of the total of each cell.
+        categorical_covariate_keys, continuous_covariate_keys
+            Further columns of ``.obs`` that encoders and decoder condition on.
+        **kwargs
+            For scvi-tools, when it loads a model.
+
+        Raises
+        ------
+        KeyError
+            When a column or layer is missing.
+        ValueError
+            When a column has missing values, a category is unknown, or a group has no cells.
+
+        Warns
+        -----
+        UserWarning
+            When the batch or a covariate coincides with the condition, or a group is tiny.
+
+        Returns
+        -------
+        `None`. Writes scvi-tools' registration columns, ``.obs["_scvi_..."]``.
+        """
+        setup_method_args = cls._get_setup_method_args(**locals())
+        columns = {
+            "layer": layer,
+            "batch_key": batch_key,
+            "size_factor_key": size_factor_key,
+            "categorical_covariate_keys": categorical_covariate_keys,
+            "continuous_covariate_keys": continuous_covariate_keys,
+        }
+        check_columns(adata, **columns)
+        role_field = RoleField(condition_key, background, target)
+        manager = AnnDataManager(
+            fields=[role_field, *shared_fields(**columns)], setup_method_args=setup_method_args
+        )
+        manager.register_fields(adata, **kwargs)
+        if not kwargs.get("source_registry"):
+            roles = adata.obs[role_field.attr_key].to_numpy()
+            _warn_if_few(roles)
+            warn_if_confounded(
+                adata,
+                roles,
+                batch_key=batch_key,
+                categorical_covariate_keys=categorical_covariate_keys,
+                continuous_covariate_keys=continuous_covariate_keys,
+                stacklevel=settings.warnings_stacklevel + 1,
+            )
+        cls.register_manager(manager)
+
+    def _groups(self) -> list[np.ndarray]:
+        roles = self.roles.of(self.adata)
+        return [np.flatnonzero(roles == role) for role in (Role.TARGET, Role.BACKGROUND)]
+
+    def get_latent_representation(
+        self,
+        adata: AnnData | None = None,
+        indices: Sequence[int] | np.ndarray | None = None,
+        kind: Literal["salient", "background"] = "salient",
+        *,
+        give_mean: bool = True,
+        n_samples: int = 1,
+        return_dist: bool = False,
+        batch_size: int | None = None,
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+        """Salient or background latents of cells.
+
+        Parameters
+        ----------
+        adata
+            Data; `None` for those of the model. Other data are registered on the fly.
+        indices
+            Positions of cells, or a mask; `None` for all.
+        kind
+            ``"salient"`` for ``s``, ``"background"`` for ``z``.
+        give_mean
+            Whether to return the mean of the posterior rather than draws from it.
+        n_samples
+            Number of independent draws, with ``give_mean=False``. They come from
+            ``scvi.settings.seed`` if it is set.
+        return_dist
+            Whether to return mean and variance of the posterior.
+        batch_size
+            Cells at a time; `None` for ``scvi.settings.batch_size``.
+
+        Returns
+        -------
+        Shape ``(n_cells, n_latent)``; ``(n_samples, n_cells, n_latent)`` for more than one
+        draw; two such arrays, mean and variance, with ``return_dist=True``. What the encoder
+        says of background cells' ``s`` is returned as it is, near zero if training worked.
+
+        Raises
+        ------
+        ValueError
+            When ``kind`` is unknown, or draws are asked for together with the mean.
+        """
+        if kind not in _KINDS:
+            msg = f"`kind` should be 'salient' or 'background', found {kind!r}."
+            raise ValueError(msg)
+        return self._latent(
+            adata,
+            kind,
+            indices=indices,
+            give_mean=give_mean,
+            n_samples=n_samples,
+            return_dist=return_dist,
+            batch_size=batch_size,
+        )
+
+    def embed(self, adata: AnnData | None = None, *, batch_size: int | None = None) -> None:
+        """Write both latents into the data.
+
+        Parameters
+        ----------
+        adata
+            Data to embed; `None` for those of the model.
+        batch_size
+            Cells at a time.
+
+        Returns
+        -------
+        `None`. Writes
+
+        ``.obsm["X_cvae_salient"]``
+            Salient latents, shape ``(n_cells, n_salient_latent)``.
+        ``.obsm["X_cvae_background"]``
+            Background latents, shape ``(n_cells, n_background_latent)``.
+        ``.uns["cvae"]``
+            Condition column and categories of each role.
+        """
+        adata = self._validated(adata)
+        for kind, key in zip(_KINDS, (_keys.OBSM_SALIENT, _keys.OBSM_BACKGROUND), strict=True):
+            adata.obsm[key] = self.get_latent_representation(
+                adata, kind=kind, batch_size=batch_size
+            )
+        roles = self.roles
+        present = adata.obs[roles.condition_key].unique()
+        adata.uns[_keys.UNS_CVAE] = {
+            "condition_key": roles.condition_key,
+            "background": as_text(roles.background),
+            "target": as_text(c for c in present if roles.role_of(c) == Role.TARGET),
+        }
+
+    @torch.inference_mode()
+    def denoise(
+        self,
+        adata: AnnData | None = None,
+        *,
+        keep: Literal["salient", "background"] = "salient",
+        method: Literal["zero", "difference"] = "zero",
+        indices: Sequence[int] | np.ndarray | None = None,
+        batch: Hashable | None = None,
+        library_size: float | Literal["observed"] = 1e4,
+        batch_size: int | None = None,
+    ) -> np.ndarray:
+        """Data with one of the two latents only (paper sec. 3, task 3).
+
+        Parameters
+        ----------
+        adata
+            Data; `None` for those of the model.
+        keep
+            Latent to keep. ``"background"`` shows cells as if they had not responded.
+        method
+            ``"zero"``: decode with the other latent at zero, as the paper does.
+            ``"difference"``: what the kept latent adds, decode(s, z) minus decode with the kept
+            latent at zero.
+        indices
+            Positions of cells, or a mask; `None` for all.
+        batch
+            Batch to decode in; `None` for each cell's own. Cells are always encoded in their
+            own.
+        library_size
+            For counts: total of each decoded cell, or ``"observed"`` for its own.
+        batch_size
+            Cells at a time.
+
+        Returns
+        -------
+        Expected values, shape ``(n_cells, n_vars)``. The salient latent of background cells is
+        zero.
+
+        Raises
+        ------
+        ValueError
+            When an argument is not one of its values.
+        """
+        if keep not in _KINDS:
+            msg = f"`keep` should be 'salient' or 'background', found {keep!r}."
+            raise ValueError(msg)
+        if method not in ("zero", "difference"):
+            msg = f"`method` should be 'zero' or 'difference', found {method!r}."
+            raise ValueError(msg)
+        self._check_if_trained(warn=True)
+        code = self._batch_code(batch)
+        adata = self._validated(adata)
+        blocks = []
+        for tensors in self._minibatches(adata, indices, batch_size):
+            covariates = self.module.covariates(tensors)
+            posteriors = self.module.encode(tensors[REGISTRY_KEYS.X_KEY], covariates)
+            latents = {kind: posterior.mean for kind, posterior in posteriors.items()}
+            latents["salient"] = latents["salient"] * self.module.is_target(tensors)[:, None]
+            covariates = self._with_batch(covariates, code)
+            library = self._library_or(self.module.library(tensors), library_size)
+            if method == "zero":
+                block = self._decoded({keep: latents[keep]}, covariates, library)
+            else:
+                (other,) = (kind for kind in latents if kind != keep)
+                block = self._decoded(latents, covariates, library)
+                block -= self._decoded({other: latents[other]}, covariates, library)
+            blocks.append(block)
+        return np.concatenate(blocks)
+
+    def sweep(
+        self,
+        dims: Sequence[int] = (0, 1),
+        *,
+        limits: tuple[float, float] = (-2.0, 2.0),
+        n_steps: int = 7,
+        batch: Hashable | None = None,
+        library_size: float | Literal["observed"] = 1e4,
+    ) -> AnnData:
+        """Decode a grid over the salient latents, with ``z = 0`` (paper sec. 3, task 2).
+
+        Parameters
+        ----------
+        dims
+            Salient dimensions to vary; the others stay at zero.
+        limits
+            First and last value of each dimension, in standard deviations of the prior.
+        n_steps
+            Values of each dimension.
+        batch
+            Batch to decode in; `None` for that of one cell of the data, whose covariates are
+            used throughout.
+        library_size
+            For counts: total of each decoded cell, or ``"observed"`` for that of the same cell.
+
+        Returns
+        -------
+        Expected data, shape ``(n_steps ** len(dims), n_vars)``, the last dimension running
+        fastest, with the coordinates in ``.obs["salient_0"]`` and so on.
+
+        Raises
+        ------
+        ValueError
+            When dimensions or limits are out of range.
+        """
+        return self._sweep(
+            "salient",
+            dims=dims,
+            limits=limits,
+            n_steps=n_steps,
+            batch=batch,
+            library_size=library_size,
+        )
+
+    def generate(
+        self,
+        n: int,
+        *,
+        role: Literal["target", "background"] = "target",
+        batch: Hashable | None = None,
+        library_size: float | Literal["observed"] = "observed",
+        give_mean: bool = False,
+    ) -> AnnData:
+        """Draw new cells from the prior.
+
+        Parameters
+        ----------
+        n
+            Number of cells.
+        role
+            ``"target"`` draws ``s`` and ``z``, ``"background"`` only ``z``.
+        batch
+            Batch to decode in; `None` to draw it, with the covariates, from cells of that role.
+        library_size
+            For counts: expected total of each cell, or ``"observed"`` to draw it from cells of
+            that role.
+        give_mean
+            Whether to return expected values rather than draws from the likelihood.
+
+        Returns
+        -------
+        New cells, shape ``(n, n_vars)``, with their latents in ``.obsm["X_cvae_background"]``
+        and, for targets, ``.obsm["X_cvae_salient"]``, and ``.obs["role"]``.
+
+        Raises
+        ------
+        ValueError
+            When an argument is out of range, or the model has no data.
+        """
+        if role not in ("target", "background"):
+            msg = f"`role` should be 'target' or 'background', found {role!r}."
+            raise ValueError(msg)
+        indices = np.arange(1)
+        if self.adata is not None:
+            indices = np.flatnonzero(self.roles.of(self.adata) == Role[role.upper()])
+        made = self._generate(
+            n,
+            _KINDS if role == "target" else ("background",),
+            indices=indices,
+            batch=batch,
+            library_size=library_size,
+            give_mean=give_mean,
+        )
+        made.obs[_keys.OBS_ROLE] = role
+        return made
+
+
+def _warn_if_few(roles: np.ndarray) -> None:
+    for role in (Role.TARGET, Role.BACKGROUND):
+        n = int((roles == role).sum())
+        if n < _FEW_CELLS:
+            msg = (
+                f"Only {n} {role.name.lower()} cells: too few to tell what the groups share from "
+                "what they do not. Read the latents with care."
+            )
+            warnings.warn(msg, UserWarning, stacklevel=settings.warnings_stacklevel + 1)

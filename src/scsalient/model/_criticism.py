@@ -1,0 +1,111 @@
+"""How well the model explains cells."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from scsalient.model._base import LatentModel
+from scsalient.objective import kl_to_standard_normal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anndata import AnnData
+
+
+class CriticismMixin(LatentModel):
+    """ELBO and reconstruction error of cells."""
+
+    def get_elbo(
+        self,
+        adata: AnnData | None = None,
+        *,
+        indices: Sequence[int] | np.ndarray | None = None,
+        return_mean: bool = True,
+        n_samples: int = 1,
+        batch_size: int | None = None,
+    ) -> float | np.ndarray:
+        """Evidence lower bound of cells, in nats per cell (paper eq. 3 and 4).
+
+        As in scvi-tools, higher is better; ``model.history["elbo_train"]`` has the other sign.
+        Background cells count with ``s = 0`` and without the salient KL term.
+
+        Parameters
+        ----------
+        adata
+            Data; `None` for those of the model.
+        indices
+            Positions of cells, or a mask; `None` for all.
+        return_mean
+            Whether to average over the cells.
+        n_samples
+            Draws from the posterior that the reconstruction term is averaged over.
+        batch_size
+            Cells at a time; `None` for ``scvi.settings.batch_size``.
+
+        Returns
+        -------
+        The mean, or one value per cell, shape ``(n_cells,)``.
+        """
+        log_prob, kl = self._elbo_terms(adata, indices, n_samples, batch_size)
+        elbo = log_prob - kl
+        return float(elbo.mean()) if return_mean else elbo
+
+    def get_reconstruction_error(
+        self,
+        adata: AnnData | None = None,
+        *,
+        indices: Sequence[int] | np.ndarray | None = None,
+        return_mean: bool = True,
+        n_samples: int = 1,
+        batch_size: int | None = None,
+    ) -> float | np.ndarray:
+        """Expected negative log-likelihood of cells given their latents, in nats per cell.
+
+        Parameters
+        ----------
+        adata, indices, return_mean, n_samples, batch_size
+            As in :meth:`get_elbo`.
+
+        Returns
+        -------
+        The mean, or one value per cell, shape ``(n_cells,)``.
+        """
+        log_prob, _ = self._elbo_terms(adata, indices, n_samples, batch_size)
+        return float(-log_prob.mean()) if return_mean else -log_prob
+
+    @torch.inference_mode()
+    def _elbo_terms(
+        self,
+        adata: AnnData | None,
+        indices: Sequence[int] | np.ndarray | None,
+        n_samples: int,
+        batch_size: int | None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        if n_samples < 1:
+            msg = f"`n_samples` should be at least 1, found {n_samples}."
+            raise ValueError(msg)
+        self._check_if_trained(warn=True)
+        adata = self._validated(adata)
+        generator = self._generator()
+        log_probs, kls = [], []
+        for tensors in self._minibatches(adata, indices, batch_size):
+            posteriors = self.module.inference(tensors)["posteriors"]
+            draws = {k: p.sample(n_samples, generator=generator) for k, p in posteriors.items()}
+            log_prob = torch.stack(
+                [
+                    self.module.generative(tensors, {k: d[i] for k, d in draws.items()})[
+                        "log_prob"
+                    ]
+                    for i in range(n_samples)
+                ]
+            ).mean(0)
+            kl = {k: kl_to_standard_normal(p.mean, p.variance) for k, p in posteriors.items()}
+            if "salient" in kl:
+                kl["salient"] = kl["salient"] * self.module.is_target(tensors)
+            log_probs.append(log_prob.cpu())
+            kls.append(torch.stack(list(kl.values())).sum(0).cpu())
+        return torch.cat(log_probs).numpy(), torch.cat(kls).numpy()

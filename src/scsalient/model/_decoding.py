@@ -1,0 +1,198 @@
+"""From latents back to data: denoised, swept and generated cells."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+from anndata import AnnData
+from scvi import REGISTRY_KEYS
+
+from scsalient import _keys
+from scsalient.model._base import LatentModel
+from scsalient.nn import Covariates
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
+    from torch import Tensor
+
+_CHUNK_ROWS = 1024
+
+
+class DecodingMixin(LatentModel):
+    """Decode latents that were not, or not only, read from a cell."""
+
+    def _batch_code(self, batch: Hashable | None) -> int | None:
+        """Code of a batch category, or `None` for each cell's own."""
+        if batch is None:
+            return None
+        state = self.registry["field_registries"][REGISTRY_KEYS.BATCH_KEY]["state_registry"]
+        categories = list(state["categorical_mapping"])
+        if batch not in categories:
+            msg = f"`batch` should be one of {categories}, found {batch!r}."
+            raise ValueError(msg)
+        return categories.index(batch)
+
+    def _reference_rows(
+        self, n: int, batch: Hashable | None, rng: np.random.Generator, indices: np.ndarray
+    ) -> tuple[Covariates, Tensor]:
+        """Covariates and library sizes for ``n`` made-up cells, drawn from real ones."""
+        if self.adata is None:
+            msg = (
+                "Covariates and library sizes of new cells are drawn from the model's data, found "
+                "none. Load the model with `adata`."
+            )
+            raise ValueError(msg)
+        picked = rng.choice(indices, size=n)
+        tensors = [
+            {k: v for k, v in t.items() if k != REGISTRY_KEYS.X_KEY}
+            | {"library": self.module.library(t)}
+            for t in self._minibatches(self.adata, picked, _CHUNK_ROWS)
+        ]
+        joined = {key: torch.cat([t[key] for t in tensors]) for key in tensors[0]}
+        covariates = self._with_batch(self.module.covariates(joined), self._batch_code(batch))
+        return covariates, joined["library"]
+
+    @staticmethod
+    def _with_batch(covariates: Covariates, code: int | None) -> Covariates:
+        if code is None:
+            return covariates
+        own, *others = covariates.categories
+        return Covariates((torch.full_like(own, code), *others), covariates.continuous)
+
+    def _library_or(self, observed: Tensor, library_size: float | str) -> Tensor:
+        if library_size == "observed":
+            return observed
+        if isinstance(library_size, str) or not library_size > 0:
+            msg = (
+                f"`library_size` should be a positive number or 'observed', found "
+                f"{library_size!r}."
+            )
+            raise ValueError(msg)
+        return torch.full_like(observed, float(library_size))
+
+    def _decoded(
+        self,
+        latents: dict[str, Tensor],
+        covariates: Covariates,
+        library: Tensor,
+        *,
+        draw: bool = False,
+    ) -> np.ndarray:
+        """Expected or drawn data, chunk by chunk, shape ``(n_rows, n_vars)``."""
+        blocks = []
+        n_rows = library.shape[0]
+        for start in range(0, n_rows, _CHUNK_ROWS):
+            rows = slice(start, start + _CHUNK_ROWS)
+            continuous = covariates.continuous
+            part = Covariates(
+                tuple(c[rows] for c in covariates.categories),
+                None if continuous is None else continuous[rows],
+            )
+            outputs = self.module.decode({k: v[rows] for k, v in latents.items()}, part)
+            likelihood = self.module.likelihood
+            block = (
+                likelihood.distribution(outputs, library[rows]).sample()
+                if draw
+                else likelihood.expected(outputs, library[rows])
+            )
+            blocks.append(block.float().cpu().numpy())
+        return np.concatenate(blocks)
+
+    @torch.inference_mode()
+    def _sweep(
+        self,
+        kind: str,
+        *,
+        dims: Sequence[int],
+        limits: tuple[float, float],
+        n_steps: int,
+        batch: Hashable | None,
+        library_size: float | str,
+    ) -> AnnData:
+        n_latent = self.module.n_latent[kind]
+        dims = list(dims)
+        if not dims or len(set(dims)) < len(dims) or not set(dims) <= set(range(n_latent)):
+            msg = f"`dims` should be distinct and lie in 0..{n_latent - 1}, found {dims}."
+            raise ValueError(msg)
+        if n_steps < 1 or not limits[0] <= limits[1]:
+            msg = (
+                "`n_steps` should be at least 1 and `limits` should rise, found "
+                f"{n_steps} and {limits}."
+            )
+            raise ValueError(msg)
+        self._check_if_trained(warn=True)
+        axes = np.meshgrid(*[np.linspace(*limits, n_steps)] * len(dims), indexing="ij")
+        grid = np.stack([axis.ravel() for axis in axes], axis=1).astype(np.float32)
+        latent = torch.zeros(len(grid), n_latent, device=self.module.device)
+        latent[:, dims] = torch.as_tensor(grid, device=latent.device)
+        # One and the same cell at every point, so that only the latent differs.
+        rng = np.random.default_rng(0)
+        covariates, library = self._reference_rows(
+            1, batch, rng, np.arange(self.adata.n_obs) if self.adata is not None else np.arange(1)
+        )
+        n = len(grid)
+        covariates = Covariates(
+            tuple(c.expand(n, -1) for c in covariates.categories),
+            None if covariates.continuous is None else covariates.continuous.expand(n, -1),
+        )
+        library = self._library_or(library.expand(n, -1), library_size)
+        values = self._decoded({kind: latent}, covariates, library)
+        obs = pd.DataFrame(
+            {f"{kind}_{dim}": grid[:, i] for i, dim in enumerate(dims)},
+            index=[str(i) for i in range(n)],
+        )
+        return AnnData(values, obs=obs, var=pd.DataFrame(index=list(self.get_var_names())))
+
+    @torch.inference_mode()
+    def _generate(
+        self,
+        n: int,
+        kinds: Sequence[str],
+        *,
+        indices: np.ndarray,
+        batch: Hashable | None,
+        library_size: float | str,
+        give_mean: bool,
+    ) -> AnnData:
+        if not isinstance(n, int | np.integer) or n < 1:
+            msg = f"`n` should be an integer of at least 1, found {n!r}."
+            raise ValueError(msg)
+        self._check_if_trained(warn=True)
+        generator = self._generator()
+        rng = np.random.default_rng(generator.initial_seed())
+        covariates, library = self._reference_rows(n, batch, rng, indices)
+        device = self.module.device
+        latents = {
+            kind: torch.randn(n, size, generator=generator, device=device)
+            for kind, size in self.module.n_latent.items()
+            if kind in kinds
+        }
+        # Distributions draw from the global generator: fork it, seed it, and leave it as it was.
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(generator.initial_seed())
+            values = self._decoded(
+                latents, covariates, self._library_or(library, library_size), draw=not give_mean
+            )
+        made = AnnData(
+            values,
+            obs=pd.DataFrame(index=[f"generated_{i}" for i in range(n)]),
+            var=pd.DataFrame(index=list(self.get_var_names())),
+        )
+        for kind, latent in latents.items():
+            made.obsm[_obsm_of(kind, len(self.module.n_latent))] = latent.cpu().numpy()
+        return made
+
+
+def _obsm_of(kind: str, n_kinds: int) -> str:
+    if n_kinds == 1:
+        return _keys.OBSM_VAE
+    return {"salient": _keys.OBSM_SALIENT, "background": _keys.OBSM_BACKGROUND}[kind]
+
+
+def as_text(values: Any) -> list[str]:
+    """Categories as text, for ``.uns``, where mixed types cannot be written."""
+    return [str(value) for value in values]

@@ -1,0 +1,239 @@
+"""The ordinary VAE, the paper's comparison."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from scvi.data import AnnDataManager
+
+from scsalient import _keys
+from scsalient.model._base import check_architecture
+from scsalient.model._criticism import CriticismMixin
+from scsalient.model._decoding import DecodingMixin
+from scsalient.model._fields import check_columns, shared_fields
+from scsalient.model._latents import LatentsMixin
+from scsalient.model._training import TrainingMixin
+from scsalient.module import StandardVAEModule
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
+    from anndata import AnnData
+
+
+class StandardVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin):
+    """Ordinary variational autoencoder with the networks and likelihoods of the contrastive one.
+
+    It knows no conditions: as in the paper, train it on the target cells alone to see what a
+    method without a background finds.
+
+    Parameters
+    ----------
+    adata
+        Data registered with :meth:`setup_anndata`.
+    n_latent
+        Dimensions of the latent.
+    n_hidden, n_layers, likelihood, gaussian_variance, use_bias, dropout_rate, use_batch_norm
+        As in :class:`ContrastiveVAE`.
+
+    Examples
+    --------
+    >>> import scsalient as sal
+    >>> adata = sal.datasets.simulate(300, n_genes=50, seed=0)
+    >>> sal.StandardVAE.setup_anndata(adata)
+    >>> model = sal.StandardVAE(adata, n_latent=2)
+    >>> model.train(max_epochs=1, enable_progress_bar=False)
+    >>> model.embed()
+    >>> adata.obsm["X_vae"].shape
+    (300, 2)
+    """
+
+    _module_cls = StandardVAEModule
+
+    def __init__(
+        self,
+        adata: AnnData | None = None,
+        *,
+        n_latent: int = 10,
+        n_hidden: int = 128,
+        n_layers: int = 1,
+        likelihood: Literal["gaussian", "bernoulli", "poisson", "nb", "zinb"] = "nb",
+        gaussian_variance: Literal["fixed", "learned"] = "learned",
+        use_bias: bool = True,
+        dropout_rate: float = 0.0,
+        use_batch_norm: bool = False,
+        registry: dict | None = None,
+    ) -> None:
+        super().__init__(adata, registry)
+        check_architecture(
+            likelihood=likelihood,
+            gaussian_variance=gaussian_variance,
+            use_bias=use_bias,
+            use_batch_norm=use_batch_norm,
+            dropout_rate=dropout_rate,
+            n_latent=n_latent,
+            n_hidden=n_hidden,
+            n_layers=n_layers,
+        )
+        self.module = self._module_cls(
+            n_background_latent=n_latent,
+            n_hidden=n_hidden,
+            n_layers=n_layers,
+            likelihood=likelihood,
+            gaussian_variance=gaussian_variance,
+            use_bias=use_bias,
+            dropout_rate=dropout_rate,
+            use_batch_norm=use_batch_norm,
+            **self._network_sizes(),
+        )
+        self._model_summary_string = (
+            f"StandardVAE with {n_latent} latent dimensions and likelihood {likelihood}"
+        )
+        self.init_params_ = self._get_init_params(locals())
+        self._start_from_data()
+
+    @classmethod
+    def setup_anndata(
+        cls,
+        adata: AnnData,
+        *,
+        layer: str | None = None,
+        batch_key: str | None = None,
+        size_factor_key: str | None = None,
+        categorical_covariate_keys: list[str] | None = None,
+        continuous_covariate_keys: list[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Register data for the model.
+
+        Parameters
+        ----------
+        adata, layer, batch_key, size_factor_key, categorical_covariate_keys, \
+continuous_covariate_keys
+            As in :meth:`ContrastiveVAE.setup_anndata`.
+        **kwargs
+            For scvi-tools, when it loads a model.
+        """
+        setup_method_args = cls._get_setup_method_args(**locals())
+        columns = {
+            "layer": layer,
+            "batch_key": batch_key,
+            "size_factor_key": size_factor_key,
+            "categorical_covariate_keys": categorical_covariate_keys,
+            "continuous_covariate_keys": continuous_covariate_keys,
+        }
+        check_columns(adata, **columns)
+        manager = AnnDataManager(
+            fields=shared_fields(**columns), setup_method_args=setup_method_args
+        )
+        manager.register_fields(adata, **kwargs)
+        cls.register_manager(manager)
+
+    def _groups(self) -> list[np.ndarray]:
+        return [np.arange(self.adata.n_obs)]
+
+    def get_latent_representation(
+        self,
+        adata: AnnData | None = None,
+        indices: Sequence[int] | np.ndarray | None = None,
+        *,
+        give_mean: bool = True,
+        n_samples: int = 1,
+        return_dist: bool = False,
+        batch_size: int | None = None,
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+        """Latents of cells.
+
+        Parameters
+        ----------
+        adata, indices, give_mean, n_samples, return_dist, batch_size
+            As in :meth:`ContrastiveVAE.get_latent_representation`.
+
+        Returns
+        -------
+        As there, shape ``(n_cells, n_latent)``.
+        """
+        return self._latent(
+            adata,
+            "background",
+            indices=indices,
+            give_mean=give_mean,
+            n_samples=n_samples,
+            return_dist=return_dist,
+            batch_size=batch_size,
+        )
+
+    def embed(self, adata: AnnData | None = None, *, batch_size: int | None = None) -> None:
+        """Write the latents into the data.
+
+        Parameters
+        ----------
+        adata
+            Data to embed; `None` for those of the model.
+        batch_size
+            Cells at a time.
+
+        Returns
+        -------
+        `None`. Writes ``.obsm["X_vae"]``, shape ``(n_cells, n_latent)``.
+        """
+        adata = self._validated(adata)
+        adata.obsm[_keys.OBSM_VAE] = self.get_latent_representation(adata, batch_size=batch_size)
+
+    def sweep(
+        self,
+        dims: Sequence[int] = (0, 1),
+        *,
+        limits: tuple[float, float] = (-2.0, 2.0),
+        n_steps: int = 7,
+        batch: Hashable | None = None,
+        library_size: float | Literal["observed"] = 1e4,
+    ) -> AnnData:
+        """Decode a grid over the latents.
+
+        Parameters
+        ----------
+        dims, limits, n_steps, batch, library_size
+            As in :meth:`ContrastiveVAE.sweep`.
+
+        Returns
+        -------
+        Expected data at each point of the grid, with its coordinates in ``.obs``.
+        """
+        return self._sweep(
+            "background",
+            dims=dims,
+            limits=limits,
+            n_steps=n_steps,
+            batch=batch,
+            library_size=library_size,
+        )
+
+    def generate(
+        self,
+        n: int,
+        *,
+        batch: Hashable | None = None,
+        library_size: float | Literal["observed"] = "observed",
+        give_mean: bool = False,
+    ) -> AnnData:
+        """Draw new cells from the prior.
+
+        Parameters
+        ----------
+        n, batch, library_size, give_mean
+            As in :meth:`ContrastiveVAE.generate`.
+
+        Returns
+        -------
+        New cells, shape ``(n, n_vars)``, with their latents in ``.obsm["X_vae"]``.
+        """
+        return self._generate(
+            n,
+            ("background",),
+            indices=np.arange(self.adata.n_obs) if self.adata is not None else np.arange(1),
+            batch=batch,
+            library_size=library_size,
+            give_mean=give_mean,
+        )

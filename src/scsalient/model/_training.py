@@ -1,0 +1,127 @@
+"""Training."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from scsalient.loaders import RoleDataSplitter
+from scsalient.model._base import LatentModel
+from scsalient.train import InterruptibleTrainRunner, VAETrainingPlan
+
+if TYPE_CHECKING:
+    import numpy as np
+
+MAX_EPOCHS = 400
+MIN_STEPS = 2000
+MAX_STEPS = 8000
+
+
+def default_max_epochs(n_steps_per_epoch: int) -> int:
+    """Epochs of a training: enough steps for small data, not more than needed for large ones.
+
+    Parameters
+    ----------
+    n_steps_per_epoch
+        Minibatches in an epoch.
+
+    Returns
+    -------
+    400 epochs, as in scvi-tools, but at least 2,000 and at most about 8,000 optimiser steps,
+    and never fewer than 10 epochs.
+    """
+    epochs = max(MAX_EPOCHS, math.ceil(MIN_STEPS / n_steps_per_epoch))
+    return max(10, min(epochs, math.ceil(MAX_STEPS / n_steps_per_epoch)))
+
+
+class TrainingMixin(LatentModel):
+    """Training on groups of cells."""
+
+    _training_plan_cls = VAETrainingPlan
+
+    def _groups(self) -> list[np.ndarray]:
+        """Positions of the cells of each group to train on."""
+        raise NotImplementedError
+
+    def train(
+        self,
+        max_epochs: int | None = None,
+        *,
+        accelerator: str = "auto",
+        devices: int | list[int] | str = "auto",
+        train_size: float | None = None,
+        validation_size: float | None = None,
+        shuffle_set_split: bool = True,
+        batch_size: int = 128,
+        early_stopping: bool = False,
+        datasplitter_kwargs: dict[str, Any] | None = None,
+        plan_kwargs: dict[str, Any] | None = None,
+        **trainer_kwargs: Any,
+    ) -> None:
+        """Train the model.
+
+        One epoch shows every cell of the larger group once. All schedules count in fractions of
+        ``max_epochs``. Ctrl-C ends training and keeps what the model has learned so far.
+
+        Parameters
+        ----------
+        max_epochs
+            Epochs; `None` for 400, but at least 2,000 and at most about 8,000 optimiser steps.
+        accelerator, devices
+            As in :class:`lightning.pytorch.Trainer`.
+        train_size
+            Share of the cells of each group to train on; `None` for 0.9.
+        validation_size
+            Share of the cells of each group to validate on; `None` for all others.
+        shuffle_set_split
+            Whether to shuffle before the split.
+        batch_size
+            Cells **of each group** in a minibatch.
+        early_stopping
+            Whether to stop when the ELBO of the validation cells no longer improves; see
+            :class:`scvi.train.Trainer` for its settings.
+        datasplitter_kwargs
+            Further arguments of the data loaders (:class:`torch.utils.data.DataLoader`).
+        plan_kwargs
+            Arguments of the training plan, for instance ``lr`` or ``kl_warmup``.
+        **trainer_kwargs
+            Further arguments of :class:`scvi.train.Trainer`, for instance ``callbacks``,
+            ``check_val_every_n_epoch``, or ``ckpt_path`` to go on from a Lightning checkpoint.
+
+        Raises
+        ------
+        ValueError
+            When sizes are out of range, or early stopping has no validation cells.
+        """
+        if max_epochs is not None and max_epochs < 1:
+            msg = f"`max_epochs` should be at least 1, found {max_epochs}."
+            raise ValueError(msg)
+        splitter = RoleDataSplitter(
+            self.adata_manager,
+            self._groups(),
+            train_size=train_size,
+            validation_size=validation_size,
+            shuffle_set_split=shuffle_set_split,
+            batch_size=batch_size,
+            **(datasplitter_kwargs or {}),
+        )
+        if early_stopping and splitter.n_val == 0:
+            msg = (
+                "`early_stopping=True` watches the ELBO of validation cells, found none with "
+                f"`train_size={train_size}` and `validation_size={validation_size}`. Lower "
+                "`train_size`, for example to 0.9."
+            )
+            raise ValueError(msg)
+        # scvi-tools asks cuDNN to try out algorithms; fixed ones keep runs reproducible.
+        trainer_kwargs.setdefault("benchmark", False)
+        runner = InterruptibleTrainRunner(
+            self,
+            training_plan=self._training_plan_cls(self.module, **(plan_kwargs or {})),
+            data_splitter=splitter,
+            max_epochs=max_epochs or default_max_epochs(splitter.n_steps_per_epoch),
+            accelerator=accelerator,
+            devices=devices,
+            early_stopping=early_stopping,
+            **trainer_kwargs,
+        )
+        return runner()

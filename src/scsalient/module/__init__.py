@@ -1,0 +1,7 @@
+"""Networks, likelihood and objective as scvi-tools modules."""
+
+from scsalient.module._base import LatentModule, Posterior
+from scsalient.module._contrastive import ContrastiveVAEModule
+from scsalient.module._standard import StandardVAEModule
+
+__all__ = ["ContrastiveVAEModule", "LatentModule", "Posterior", "StandardVAEModule"]

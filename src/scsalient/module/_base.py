@@ -1,0 +1,217 @@
+"""What the contrastive and the standard VAE have in common."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from scvi import REGISTRY_KEYS
+from scvi.module.base import BaseModuleClass
+
+from scsalient.likelihoods import build_likelihood
+from scsalient.nn import Covariates, DenseDecoder, DenseEncoder
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from scsalient.likelihoods import Likelihood
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """Diagonal Gaussian posterior of one latent.
+
+    Parameters
+    ----------
+    mean, variance
+        Shape ``(n_rows, n_latent)``.
+    """
+
+    mean: Tensor
+    variance: Tensor
+
+    def sample(self, n_samples: int = 1, *, generator: torch.Generator | None = None) -> Tensor:
+        """Independent reparametrised draws, shape ``(n_samples, n_rows, n_latent)``."""
+        noise = torch.randn(
+            (n_samples, *self.mean.shape),
+            generator=generator,
+            device=self.mean.device,
+            dtype=self.mean.dtype,
+        )
+        return self.mean + self.variance.sqrt() * noise
+
+
+class LatentModule(BaseModuleClass):
+    """Encoder of the background latent, decoder and likelihood.
+
+    Parameters
+    ----------
+    n_input
+        Number of variables.
+    n_background_latent
+        Dimensions of the background latent ``z``.
+    n_salient_latent
+        Dimensions of the salient latent ``s`` that the decoder takes beside it; 0 for none.
+    n_categories
+        Number of categories of the batch and of each categorical covariate.
+    n_continuous
+        Number of continuous covariates.
+    n_hidden, n_layers, dropout_rate, use_batch_norm, use_bias
+        Shape of the networks.
+    likelihood, gaussian_variance
+        Distribution of the data.
+    use_size_factor
+        Whether a registered size factor takes the place of the observed library size.
+    """
+
+    def __init__(
+        self,
+        n_input: int,
+        *,
+        n_background_latent: int,
+        n_salient_latent: int = 0,
+        n_categories: Sequence[int] = (1,),
+        n_continuous: int = 0,
+        n_hidden: int = 128,
+        n_layers: int = 1,
+        dropout_rate: float = 0.0,
+        use_batch_norm: bool = False,
+        use_bias: bool = True,
+        likelihood: Literal["gaussian", "bernoulli", "poisson", "nb", "zinb"] = "nb",
+        gaussian_variance: Literal["fixed", "learned"] = "learned",
+        use_size_factor: bool = False,
+    ) -> None:
+        super().__init__()
+        self.n_salient_latent = n_salient_latent
+        self.n_background_latent = n_background_latent
+        self.use_size_factor = use_size_factor
+        self._network_kwargs: dict[str, Any] = {
+            "n_categories": tuple(n_categories),
+            "n_continuous": n_continuous,
+            "n_hidden": n_hidden,
+            "n_layers": n_layers,
+            "dropout_rate": dropout_rate,
+            "use_batch_norm": use_batch_norm,
+            "use_bias": use_bias,
+        }
+        self.likelihood: Likelihood = build_likelihood(
+            likelihood,
+            n_vars=n_input,
+            gaussian_variance=gaussian_variance,
+            library_is_size_factor=use_size_factor,
+        )
+        self.background_encoder = self._build_encoder(n_input, n_background_latent)
+        self.decoder = DenseDecoder(
+            n_salient_latent + n_background_latent,
+            n_input,
+            heads=self.likelihood.heads,
+            **self._network_kwargs,
+        )
+
+    def _build_encoder(self, n_input: int, n_latent: int) -> DenseEncoder:
+        return DenseEncoder(n_input, n_latent, **self._network_kwargs)
+
+    def covariates(self, tensors: dict[str, Tensor]) -> Covariates:
+        """Covariates of a minibatch."""
+        categories = [tensors[REGISTRY_KEYS.BATCH_KEY].long()]
+        extra = tensors.get(REGISTRY_KEYS.CAT_COVS_KEY)
+        if extra is not None:
+            categories += list(extra.long().split(1, dim=1))
+        return Covariates(tuple(categories), tensors.get(REGISTRY_KEYS.CONT_COVS_KEY))
+
+    def library(self, tensors: dict[str, Tensor]) -> Tensor:
+        """Size factor if one is registered, else total of each row, shape ``(n_rows, 1)``."""
+        if self.use_size_factor:
+            return tensors[REGISTRY_KEYS.SIZE_FACTOR_KEY]
+        return tensors[REGISTRY_KEYS.X_KEY].sum(dim=1, keepdim=True)
+
+    @abstractmethod
+    def encode(self, x: Tensor, covariates: Covariates) -> dict[str, Posterior]:
+        """Posterior of each latent, by kind (``"salient"``, ``"background"``).
+
+        Parameters
+        ----------
+        x
+            Data as registered, shape ``(n_rows, n_vars)``.
+        covariates
+            Covariates of the rows.
+        """
+
+    def decode(
+        self, latents: dict[str, Tensor], covariates: Covariates
+    ) -> dict[str, Tensor]:
+        """Outputs of the decoder; a latent that is left out counts as zero.
+
+        Parameters
+        ----------
+        latents
+            Latents by kind, each of shape ``(n_rows, n_latent)``.
+        covariates
+            Covariates of the rows.
+        """
+        some = next(iter(latents.values()))
+        parts = [
+            latents[kind] if kind in latents else some.new_zeros(some.shape[0], n_latent)
+            for kind, n_latent in self.n_latent.items()
+        ]
+        return self.decoder(torch.cat(parts, dim=-1), covariates)
+
+    @property
+    def n_latent(self) -> dict[str, int]:
+        """Dimensions of each latent, in the order in which the decoder takes them."""
+        sizes = {"salient": self.n_salient_latent, "background": self.n_background_latent}
+        return {kind: size for kind, size in sizes.items() if size}
+
+    @torch.no_grad()
+    def initialise_output(self, proportions: Tensor) -> None:
+        """Start the decoder at the average of the data, if it has an offset.
+
+        Parameters
+        ----------
+        proportions
+            Mean of each variable, shape ``(n_vars,)``; for counts, mean share of the total.
+        """
+        head = self.decoder.heads[self.likelihood.heads[0]]
+        if head.bias is None:
+            return
+        if self.likelihood.support == "counts":
+            positive = proportions.clamp(min=float(proportions[proportions > 0].min()) * 0.1)
+            value = positive.expm1().log() if self.use_size_factor else positive.log()
+        elif self.likelihood.support == "unit":
+            value = torch.logit(proportions, eps=1e-3)
+        else:
+            value = proportions
+        head.bias.copy_(value)
+
+    # The steps of BaseModuleClass.forward.
+
+    def _get_inference_input(self, tensors: dict[str, Tensor], **_kwargs: Any) -> dict[str, Any]:
+        return {"tensors": tensors}
+
+    def inference(self, tensors: dict[str, Tensor]) -> dict[str, Any]:
+        """Posteriors and one draw of each latent."""
+        posteriors = self.encode(tensors[REGISTRY_KEYS.X_KEY], self.covariates(tensors))
+        samples = {kind: posterior.sample()[0] for kind, posterior in posteriors.items()}
+        return {"posteriors": posteriors, "samples": samples}
+
+    def _get_generative_input(
+        self, tensors: dict[str, Tensor], inference_outputs: dict[str, Any], **_kwargs: Any
+    ) -> dict[str, Any]:
+        return {"tensors": tensors, "samples": inference_outputs["samples"]}
+
+    def generative(
+        self, tensors: dict[str, Tensor], samples: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Log-likelihood of each row, ``(n_rows,)``."""
+        outputs = self.decode(samples, self.covariates(tensors))
+        x = tensors[REGISTRY_KEYS.X_KEY]
+        return {"log_prob": self.likelihood.log_prob(x, outputs, self.library(tensors))}
+
+    def sample(self, *_args: Any, **_kwargs: Any) -> None:
+        """Not used: the model's ``generate`` draws from the prior."""
+        msg = "Draw cells with the model's `generate`."
+        raise NotImplementedError(msg)

@@ -1,0 +1,162 @@
+"""The contrastive VAE."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from scvi.module.base import LossOutput
+
+from scsalient import _keys, objective
+from scsalient.data import Role
+from scsalient.module._base import LatentModule, Posterior
+from scsalient.nn import build_discriminator
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from scsalient.nn import Covariates
+
+
+class ContrastiveVAEModule(LatentModule):
+    """Contrastive variational autoencoder (Abid and Zou 2019, fig. 3).
+
+    One flat minibatch holds rows of both groups. Both encoders see every row once; the salient
+    sample of background rows is multiplied by zero; one pass of the decoder serves both groups;
+    each term is averaged over the rows that it belongs to.
+
+    Parameters
+    ----------
+    n_input
+        Number of variables.
+    n_salient_latent, n_background_latent
+        Dimensions of ``s`` and of ``z``.
+    discriminator
+        ``"mlp"`` or ``"logistic"``.
+    tc_weight, mmd_weight, background_salient_weight
+        Weights of the total correlation, of the discrepancy between the background latents of
+        the two groups, and of the pull of the background cells' salient posterior to zero.
+    **kwargs
+        Arguments of :class:`LatentModule`.
+    """
+
+    def __init__(
+        self,
+        n_input: int,
+        *,
+        n_salient_latent: int,
+        n_background_latent: int,
+        discriminator: Literal["mlp", "logistic"] = "mlp",
+        tc_weight: float = 1.0,
+        mmd_weight: float = 1.0,
+        background_salient_weight: float = 1.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            n_input,
+            n_background_latent=n_background_latent,
+            n_salient_latent=n_salient_latent,
+            **kwargs,
+        )
+        self.tc_weight = tc_weight
+        self.mmd_weight = mmd_weight
+        self.background_salient_weight = background_salient_weight
+        self.salient_encoder = self._build_encoder(n_input, n_salient_latent)
+        self.discriminator = build_discriminator(
+            discriminator, n_input=n_salient_latent + n_background_latent
+        )
+
+    def encode(self, x: Tensor, covariates: Covariates) -> dict[str, Posterior]:
+        """Posteriors of ``s`` and ``z``; whoever decodes zeroes ``s`` of background rows."""
+        x = self.likelihood.encoder_input(x)
+        return {
+            "salient": Posterior(*self.salient_encoder(x, covariates)),
+            "background": Posterior(*self.background_encoder(x, covariates)),
+        }
+
+    @staticmethod
+    def is_target(tensors: dict[str, Tensor]) -> Tensor:
+        """Rows that may have a salient part: all but the background, shape ``(n_rows,)``."""
+        return tensors[_keys.TENSOR_ROLE].squeeze(-1) != Role.BACKGROUND
+
+    def generative(
+        self, tensors: dict[str, Tensor], samples: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Log-likelihood of each row, with ``s = 0`` for background rows (paper eq. 4)."""
+        mask = self.is_target(tensors).unsqueeze(-1)
+        return super().generative(tensors, samples | {"salient": samples["salient"] * mask})
+
+    def loss(
+        self,
+        tensors: dict[str, Tensor],
+        inference_outputs: dict[str, Any],
+        generative_outputs: dict[str, Any],
+        *,
+        kl_weight: float = 1.0,
+        penalty_weight: float = 1.0,
+    ) -> LossOutput:
+        """Objective of the minibatch (paper eq. 3, 4 and 5, and two penalties).
+
+        Parameters
+        ----------
+        tensors, inference_outputs, generative_outputs
+            As in scvi-tools.
+        kl_weight, penalty_weight
+            Warm-up of the KL terms and of the three independence terms.
+        """
+        is_target = self.is_target(tensors)
+        salient = inference_outputs["posteriors"]["salient"]
+        background = inference_outputs["posteriors"]["background"]
+        samples = inference_outputs["samples"]
+
+        reconstruction = -generative_outputs["log_prob"]
+        kl_background = objective.kl_to_standard_normal(background.mean, background.variance)
+        kl_salient = is_target * objective.kl_to_standard_normal(salient.mean, salient.variance)
+        kl = kl_background + kl_salient
+        negative_elbo = reconstruction + kl_weight * kl
+
+        z_target = samples["background"][is_target]
+        z_background = samples["background"][~is_target]
+        tc = objective.total_correlation(
+            self.discriminator, samples["salient"][is_target], z_target
+        )
+        mmd = objective.maximum_mean_discrepancy(z_target, z_background)
+        pull = objective.masked_mean(
+            objective.expected_squared_norm(salient.mean, salient.variance), ~is_target
+        )
+        loss = (
+            objective.masked_mean(negative_elbo, is_target)
+            + objective.masked_mean(negative_elbo, ~is_target)
+            + penalty_weight
+            * (
+                self.tc_weight * tc
+                + self.mmd_weight * mmd
+                + self.background_salient_weight * pull
+            )
+        )
+        return LossOutput(
+            loss=loss,
+            reconstruction_loss=reconstruction,
+            kl_local=kl,
+            extra_metrics={
+                "reconstruction_target": objective.masked_mean(reconstruction, is_target),
+                "reconstruction_background": objective.masked_mean(reconstruction, ~is_target),
+                "kl_salient": objective.masked_mean(kl_salient, is_target),
+                "kl_background": kl_background.mean(),
+                "total_correlation": tc,
+                "mmd": mmd,
+                "background_salient": pull,
+            },
+        )
+
+    def discriminator_step(
+        self, tensors: dict[str, Tensor], samples: dict[str, Tensor]
+    ) -> Tensor:
+        """Loss of the discriminator on the target rows' samples, which count as constants."""
+        is_target = self.is_target(tensors)
+        salient = samples["salient"][is_target].detach()
+        background = samples["background"][is_target].detach()
+        order = torch.randperm(salient.shape[0], device=salient.device)
+        return objective.discriminator_loss(
+            self.discriminator, salient, background, salient[order]
+        )

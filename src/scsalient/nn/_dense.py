@@ -1,0 +1,121 @@
+"""Fully connected encoder and decoder on scvi-tools' layers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scvi.nn import FCLayers
+from torch import nn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from torch import Tensor
+
+    from scsalient.nn._covariates import Covariates
+
+MIN_VARIANCE = 1e-4
+_MAX_LOG_VARIANCE = 10.0
+
+
+class DenseEncoder(nn.Module):
+    """Mean and variance of a diagonal Gaussian posterior (paper app. E).
+
+    Parameters
+    ----------
+    n_input, n_latent
+        Number of variables and of latent dimensions.
+    n_categories
+        Number of categories of the batch and of each categorical covariate.
+    n_continuous
+        Number of continuous covariates.
+    n_hidden, n_layers
+        Width and number of the hidden layers.
+    dropout_rate, use_batch_norm
+        As in :class:`scvi.nn.FCLayers`.
+    use_bias
+        Whether the linear maps have an offset.
+    """
+
+    def __init__(
+        self,
+        n_input: int,
+        n_latent: int,
+        *,
+        n_categories: Sequence[int] = (),
+        n_continuous: int = 0,
+        n_hidden: int = 128,
+        n_layers: int = 1,
+        dropout_rate: float = 0.0,
+        use_batch_norm: bool = False,
+        use_bias: bool = True,
+    ) -> None:
+        super().__init__()
+        self.hidden = FCLayers(
+            n_in=n_input,
+            n_out=n_hidden,
+            n_cat_list=list(n_categories),
+            n_cont=n_continuous,
+            n_layers=n_layers,
+            n_hidden=n_hidden,
+            dropout_rate=dropout_rate,
+            use_batch_norm=use_batch_norm,
+            bias=use_bias,
+        )
+        self.mean = nn.Linear(n_hidden, n_latent, bias=use_bias)
+        self.log_variance = nn.Linear(n_hidden, n_latent, bias=use_bias)
+
+    def forward(self, x: Tensor, covariates: Covariates) -> tuple[Tensor, Tensor]:
+        """Mean and variance, each of shape ``(n_rows, n_latent)``."""
+        hidden = self.hidden(x, *covariates.categories, cont=covariates.continuous)
+        log_variance = self.log_variance(hidden).clamp(max=_MAX_LOG_VARIANCE)
+        return self.mean(hidden), log_variance.exp() + MIN_VARIANCE
+
+
+class DenseDecoder(nn.Module):
+    """One output of the size of the data for each parameter of the likelihood.
+
+    Parameters
+    ----------
+    n_latent, n_output
+        Number of latent dimensions (salient and background together) and of variables.
+    heads
+        Names of the outputs.
+    n_categories, n_continuous, n_hidden, n_layers, dropout_rate, use_batch_norm, use_bias
+        As in :class:`DenseEncoder`.
+    """
+
+    def __init__(
+        self,
+        n_latent: int,
+        n_output: int,
+        *,
+        heads: Iterable[str],
+        n_categories: Sequence[int] = (),
+        n_continuous: int = 0,
+        n_hidden: int = 128,
+        n_layers: int = 1,
+        dropout_rate: float = 0.0,
+        use_batch_norm: bool = False,
+        use_bias: bool = True,
+    ) -> None:
+        super().__init__()
+        self.hidden = FCLayers(
+            n_in=n_latent,
+            n_out=n_hidden,
+            n_cat_list=list(n_categories),
+            n_cont=n_continuous,
+            n_layers=n_layers,
+            n_hidden=n_hidden,
+            dropout_rate=dropout_rate,
+            use_batch_norm=use_batch_norm,
+            bias=use_bias,
+        )
+        self.heads = nn.ModuleDict(
+            {name: nn.Linear(n_hidden, n_output, bias=use_bias) for name in heads}
+        )
+
+    def forward(self, latent: Tensor, covariates: Covariates) -> dict[str, Tensor]:
+        """Outputs by name, each of shape ``(n_rows, n_output)``."""
+        hidden = self.hidden(latent, *covariates.categories, cont=covariates.continuous)
+        return {name: head(hidden) for name, head in self.heads.items()}

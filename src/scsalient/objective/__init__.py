@@ -1,0 +1,23 @@
+"""Terms of the objective, as pure functions of tensors."""
+
+from scsalient.objective._divergence import kl_to_standard_normal
+from scsalient.objective._means import masked_mean
+from scsalient.objective._mmd import maximum_mean_discrepancy
+from scsalient.objective._pull import expected_squared_norm
+from scsalient.objective._schedules import linear_warmup
+from scsalient.objective._total_correlation import (
+    discriminator_loss,
+    discriminator_logits,
+    total_correlation,
+)
+
+__all__ = [
+    "discriminator_logits",
+    "discriminator_loss",
+    "expected_squared_norm",
+    "kl_to_standard_normal",
+    "linear_warmup",
+    "masked_mean",
+    "maximum_mean_discrepancy",
+    "total_correlation",
+]

@@ -1,0 +1,6 @@
+"""Training plans and the runner."""
+
+from scsalient.train._plans import ContrastiveTrainingPlan, VAETrainingPlan
+from scsalient.train._runner import InterruptibleTrainRunner
+
+__all__ = ["ContrastiveTrainingPlan", "InterruptibleTrainRunner", "VAETrainingPlan"]

@@ -1,0 +1,170 @@
+"""Training plans: schedules in fractions of training, and two optimisers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from scvi.train import TrainingPlan
+
+from scsalient import objective
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from scvi.module.base import LossOutput
+    from torch import Tensor, nn
+
+    from scsalient.module import ContrastiveVAEModule, LatentModule
+
+
+class VAETrainingPlan(TrainingPlan):
+    """scvi-tools' plan with Adam as in the paper and warm-up in fractions of training.
+
+    Parameters
+    ----------
+    module
+        Module to train.
+    lr
+        Learning rate of Adam (paper sec. 4.2).
+    weight_decay, eps
+        As in :class:`torch.optim.Adam`.
+    kl_warmup
+        Share of the planned training over which the KL terms reach their full weight.
+    """
+
+    def __init__(
+        self,
+        module: LatentModule,
+        *,
+        lr: float = 1e-3,
+        weight_decay: float = 0.0,
+        eps: float = 1e-8,
+        kl_warmup: float = 0.1,
+        **kwargs: Any,
+    ) -> None:
+        # Set first: scvi-tools' constructor already asks for the KL weight.
+        self._kl_warmup = kl_warmup
+        super().__init__(
+            module,
+            lr=lr,
+            weight_decay=weight_decay,
+            eps=eps,
+            n_epochs_kl_warmup=None,
+            n_steps_kl_warmup=None,
+            **kwargs,
+        )
+
+    @property
+    def progress(self) -> float:
+        """Share of the planned training that is done, from 0 to 1."""
+        trainer = self._trainer if hasattr(self, "_trainer") else None
+        if trainer is None or trainer.max_epochs is None or trainer.max_epochs < 1:
+            return 1.0
+        n_batches = trainer.num_training_batches
+        within = 0.0
+        if isinstance(n_batches, int) and n_batches > 0:
+            within = trainer.fit_loop.epoch_loop.batch_idx / n_batches
+        return min(1.0, (self.current_epoch + within) / trainer.max_epochs)
+
+    @property
+    def kl_weight(self) -> float:
+        """Weight of the KL terms at this point of the training."""
+        return objective.linear_warmup(self.progress, self._kl_warmup)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Pass a minibatch through the module."""
+        return self.module(*args, **kwargs)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the state of the random generator, so that a resumed run equals an unbroken one."""
+        checkpoint["rng_state"] = torch.get_rng_state()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Remember the state of the random generator until training starts."""
+        self._rng_state = checkpoint.get("rng_state")
+
+    def on_train_epoch_start(self) -> None:
+        """Go on from the random state of the checkpoint, if there is one."""
+        state = self.__dict__.pop("_rng_state", None)
+        if state is not None:
+            torch.set_rng_state(state.cpu())
+
+
+class ContrastiveTrainingPlan(VAETrainingPlan):
+    """Two optimisers: one for encoders and decoder, one for the discriminator.
+
+    Parameters
+    ----------
+    module
+        Module to train.
+    penalty_warmup
+        Share of the planned training over which the independence terms reach full weight.
+    discriminator_lr
+        Learning rate of the discriminator.
+    **kwargs
+        Arguments of :class:`VAETrainingPlan`.
+    """
+
+    def __init__(
+        self,
+        module: ContrastiveVAEModule,
+        *,
+        penalty_warmup: float = 0.0,
+        discriminator_lr: float = 1e-3,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(module, **kwargs)
+        self.automatic_optimization = False
+        self._penalty_warmup = penalty_warmup
+        self._discriminator_lr = discriminator_lr
+
+    def configure_optimizers(self) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
+        """Optimiser of encoders, decoder and likelihood, and optimiser of the discriminator."""
+        discriminator = list(self.module.discriminator.parameters())
+        theirs = {id(p) for p in discriminator}
+        others = [
+            p for p in self.module.parameters() if p.requires_grad and id(p) not in theirs
+        ]
+        return self.get_optimizer_creator()(others), torch.optim.Adam(
+            discriminator, lr=self._discriminator_lr
+        )
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        """One step of the encoders and decoder, then one of the discriminator."""
+        optimizer, discriminator_optimizer = self.optimizers()
+        kl_weight = self.kl_weight
+        self.log("kl_weight", kl_weight, on_step=False, on_epoch=True)
+        inference_outputs, _, loss_output = self._run(batch, kl_weight)
+
+        optimizer.zero_grad()
+        self.manual_backward(loss_output.loss)
+        optimizer.step()
+
+        if self.module.tc_weight > 0:
+            loss = self.module.discriminator_step(batch, inference_outputs["samples"])
+            discriminator_optimizer.zero_grad()
+            self.manual_backward(loss)
+            discriminator_optimizer.step()
+            loss_output.extra_metrics["discriminator_loss"] = loss
+
+        self.log(
+            "train_loss", loss_output.loss, on_step=False, on_epoch=True, prog_bar=True,
+            batch_size=loss_output.n_obs_minibatch, sync_dist=self.use_sync_dist,
+        )
+        self.compute_and_log_metrics(loss_output, self.train_metrics, "train")
+
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        """Objective of validation cells."""
+        _, _, loss_output = self._run(batch, self.kl_weight)
+        self.log(
+            "validation_loss", loss_output.loss, on_step=False, on_epoch=True,
+            batch_size=loss_output.n_obs_minibatch, sync_dist=self.use_sync_dist,
+        )
+        self.compute_and_log_metrics(loss_output, self.val_metrics, "validation")
+
+    def _run(self, batch: dict[str, Tensor], kl_weight: float) -> tuple[Any, Any, LossOutput]:
+        penalty_weight = objective.linear_warmup(self.progress, self._penalty_warmup)
+        return self.forward(
+            batch, loss_kwargs={"kl_weight": kl_weight, "penalty_weight": penalty_weight}
+        )

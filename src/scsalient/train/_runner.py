@@ -1,0 +1,55 @@
+"""scvi-tools' train runner, which an analyst can stop by hand."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import warnings
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from scvi.train import TrainRunner
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class InterruptibleTrainRunner(TrainRunner):
+    """Train runner that keeps the model trained so far when the user presses Ctrl-C.
+
+    The first Ctrl-C ends training after the current minibatch and returns as if training had
+    ended; a second one raises `KeyboardInterrupt`.
+    """
+
+    def __call__(self) -> None:
+        """Run the training."""
+        with self._stop_on_interrupt():
+            super().__call__()
+
+    @contextmanager
+    def _stop_on_interrupt(self) -> Iterator[None]:
+        # Python delivers signals to the main thread only.
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        previous = signal.getsignal(signal.SIGINT)
+        interrupted = False
+
+        def stop(signum: int, frame: Any) -> None:
+            nonlocal interrupted
+            if interrupted:
+                raise KeyboardInterrupt
+            interrupted = True
+            self.trainer.should_stop = True
+
+        signal.signal(signal.SIGINT, stop)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, previous)
+        if interrupted:
+            msg = (
+                f"Training was interrupted after {self.trainer.current_epoch} of "
+                f"{self.trainer.max_epochs} epochs. The model keeps what it has learned so far."
+            )
+            warnings.warn(msg, UserWarning, stacklevel=3)

@@ -22,6 +22,7 @@ extensions = [
 
 exclude_patterns = ["_build", "**.ipynb_checkpoints"]
 master_doc = "index"
+default_role = "literal"  # single backticks in docstrings, as in scanpy
 
 # Links into other projects need their inventories, which are downloaded
 if os.environ.get("SCSALIENT_DOCS_ONLINE"):

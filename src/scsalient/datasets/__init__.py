@@ -1,1 +1,7 @@
+"""Simulated, bundled and downloaded data, each as AnnData."""
 
+from scsalient.datasets._kang import kang_2018
+from scsalient.datasets._pbmc import pbmc_response
+from scsalient.datasets._simulate import simulate
+
+__all__ = ["kang_2018", "pbmc_response", "simulate"]

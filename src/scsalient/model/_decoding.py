@@ -164,16 +164,16 @@ class DecodingMixin(LatentModel):
         self._check_if_trained(warn=True)
         generator = self._generator()
         rng = np.random.default_rng(generator.initial_seed())
-        covariates, library = self._reference_rows(n, batch, rng, indices)
         device = self.module.device
         latents = {
             kind: torch.randn(n, size, generator=generator, device=device)
             for kind, size in self.module.n_latent.items()
             if kind in kinds
         }
-        # Distributions draw from the global generator: fork it, seed it, and leave it as it was.
+        # Loaders and distributions draw from the global generator: seed it, and leave it as it was.
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(generator.initial_seed())
+            covariates, library = self._reference_rows(n, batch, rng, indices)
             values = self._decoded(
                 latents, covariates, self._library_or(library, library_size), draw=not give_mean
             )

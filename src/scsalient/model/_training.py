@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from scsalient.loaders import RoleDataSplitter
 from scsalient.model._base import LatentModel
-from scsalient.train import InterruptibleTrainRunner, VAETrainingPlan
+from scsalient.train import InterruptibleTrainRunner, ResumableCheckpoint, VAETrainingPlan
 
 if TYPE_CHECKING:
+    import os
+
     import numpy as np
 
 MAX_EPOCHS = 400
@@ -54,6 +56,7 @@ class TrainingMixin(LatentModel):
         shuffle_set_split: bool = True,
         batch_size: int = 128,
         early_stopping: bool = False,
+        checkpoint_path: str | os.PathLike[str] | None = None,
         datasplitter_kwargs: dict[str, Any] | None = None,
         plan_kwargs: dict[str, Any] | None = None,
         **trainer_kwargs: Any,
@@ -80,6 +83,9 @@ class TrainingMixin(LatentModel):
         early_stopping
             Whether to stop when the ELBO of the validation cells no longer improves; see
             :class:`scvi.train.Trainer` for its settings.
+        checkpoint_path
+            File to keep the whole state of training in, written after each epoch. A later
+            ``train(..., ckpt_path=...)`` of a model with the same arguments goes on from it.
         datasplitter_kwargs
             Further arguments of the data loaders (:class:`torch.utils.data.DataLoader`).
         plan_kwargs
@@ -114,6 +120,9 @@ class TrainingMixin(LatentModel):
             raise ValueError(msg)
         # scvi-tools asks cuDNN to try out algorithms; fixed ones keep runs reproducible.
         trainer_kwargs.setdefault("benchmark", False)
+        if checkpoint_path is not None:
+            callbacks = list(trainer_kwargs.pop("callbacks", []))
+            trainer_kwargs["callbacks"] = [*callbacks, ResumableCheckpoint(checkpoint_path)]
         runner = InterruptibleTrainRunner(
             self,
             training_plan=self._training_plan_cls(self.module, **(plan_kwargs or {})),
@@ -124,4 +133,4 @@ class TrainingMixin(LatentModel):
             early_stopping=early_stopping,
             **trainer_kwargs,
         )
-        return runner()
+        runner()

@@ -158,5 +158,5 @@ class ContrastiveVAEModule(LatentModule):
         background = samples["background"][is_target].detach()
         order = torch.randperm(salient.shape[0], device=salient.device)
         return objective.discriminator_loss(
-            self.discriminator, salient, background, salient[order]
+            self.discriminator, salient, background, permuted_salient=salient[order]
         )

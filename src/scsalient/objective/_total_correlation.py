@@ -61,7 +61,7 @@ def total_correlation(discriminator: nn.Module, salient: Tensor, background: Ten
 
 
 def discriminator_loss(
-    discriminator: nn.Module, salient: Tensor, background: Tensor, permuted_salient: Tensor
+    discriminator: nn.Module, salient: Tensor, background: Tensor, *, permuted_salient: Tensor
 ) -> Tensor:
     r"""Binary cross-entropy of the discriminator.
 

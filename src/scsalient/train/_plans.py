@@ -10,10 +10,8 @@ from scvi.train import TrainingPlan
 from scsalient import objective
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from scvi.module.base import LossOutput
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from scsalient.module import ContrastiveVAEModule, LatentModule
 
@@ -130,7 +128,7 @@ class ContrastiveTrainingPlan(VAETrainingPlan):
             discriminator, lr=self._discriminator_lr
         )
 
-    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """One step of the encoders and decoder, then one of the discriminator."""
         optimizer, discriminator_optimizer = self.optimizers()
         kl_weight = self.kl_weight
@@ -153,6 +151,8 @@ class ContrastiveTrainingPlan(VAETrainingPlan):
             batch_size=loss_output.n_obs_minibatch, sync_dist=self.use_sync_dist,
         )
         self.compute_and_log_metrics(loss_output, self.train_metrics, "train")
+        # Lightning does not step on it; callbacks look at it.
+        return loss_output.loss.detach()
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """Objective of validation cells."""

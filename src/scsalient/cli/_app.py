@@ -1,0 +1,137 @@
+"""Commands and their options. What is slow to import is imported by the commands that need it."""
+
+# No `from __future__ import annotations`: typer reads the annotations when it builds the commands
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scsalient.cli._reporting import reports_errors
+
+app = typer.Typer(
+    name="scsalient",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Seed = Annotated[int, typer.Option(help="Seed of everything random.", min=0)]
+MaxEpochs = Annotated[
+    int | None, typer.Option(help="Epochs; by default as many as the data need.", min=1)
+]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"scsalient {version('scsalient')}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", is_eager=True, callback=_print_version
+        ),
+    ] = False,
+) -> None:
+    """Find the variation of single cells that only the target cells have.
+
+    Set SCSALIENT_DEBUG=1 to see the traceback of an error.
+    """
+
+
+@app.command()
+@reports_errors
+def fit(
+    input_path: Annotated[
+        Path, typer.Argument(metavar="INPUT.h5ad", help="Cells by genes; never changed.")
+    ],
+    condition_key: Annotated[
+        str, typer.Option(help="Column of .obs that tells target from background cells.")
+    ],
+    background: Annotated[
+        list[str], typer.Option(help="Category of the background (control) cells; repeatable.")
+    ],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", metavar="OUT.h5ad", help="Copy of the input, with latents."),
+    ],
+    target: Annotated[
+        list[str] | None,
+        typer.Option(help="Category of the target cells; repeatable. [default: every other one]"),
+    ] = None,
+    layer: Annotated[str | None, typer.Option(help="Layer with the values. [default: X]")] = None,
+    batch_key: Annotated[
+        str | None, typer.Option(help="Column of .obs with a batch to correct for.")
+    ] = None,
+    likelihood: Annotated[
+        str,
+        typer.Option(
+            help="nb, zinb or poisson for raw counts, gaussian for normalised values, bernoulli "
+            "for values from 0 to 1."
+        ),
+    ] = "nb",
+    n_salient_latent: Annotated[int, typer.Option(help="Salient dimensions.")] = 10,
+    n_background_latent: Annotated[int, typer.Option(help="Background dimensions.")] = 10,
+    max_epochs: MaxEpochs = None,
+    seed: Seed = 0,
+    accelerator: Annotated[str, typer.Option(help="auto, cpu, gpu, mps or tpu.")] = "auto",
+    model_dir: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder to save the model in.")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the output and the model if they exist.")
+    ] = False,
+) -> None:
+    """Fit the contrastive VAE and write both latents into a copy of the input.
+
+    The copy gets .obsm["X_cvae_salient"], .obsm["X_cvae_background"] and .uns["cvae"]. Ctrl-C
+    ends training early and keeps what the model has learned; a second one gives up and writes
+    nothing.
+    """
+    from scsalient.cli._fit import FitOptions, run_fit
+
+    run_fit(
+        FitOptions(
+            input_path=input_path,
+            output=output,
+            model_dir=model_dir,
+            overwrite=overwrite,
+            condition_key=condition_key,
+            background=background,
+            target=target or None,
+            layer=layer,
+            batch_key=batch_key,
+            likelihood=likelihood,
+            n_salient_latent=n_salient_latent,
+            n_background_latent=n_background_latent,
+            max_epochs=max_epochs,
+            seed=seed,
+            accelerator=accelerator,
+        )
+    )
+
+
+@app.command()
+@reports_errors
+def demo(
+    output_dir: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder for the data and the figure.")
+    ] = Path("scsalient_demo"),
+    seed: Seed = 0,
+    max_epochs: MaxEpochs = None,
+) -> None:
+    """Compare with other methods on 700 blood cells in which half of the treated ones respond.
+
+    Takes about a minute, and prints how well each method tells responders from the other
+    treated cells, without having been told who responds.
+    """
+    from scsalient.cli._demo import run_demo
+
+    run_demo(output_dir, seed=seed, max_epochs=max_epochs)

@@ -1,0 +1,113 @@
+"""Interferon-stimulated blood cells of eight donors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anndata
+import numpy as np
+import pooch
+from scipy import sparse
+
+if TYPE_CHECKING:
+    import os
+
+    from anndata import AnnData
+
+_URL = "https://figshare.com/ndownloader/files/34464122"
+_FILE = "kang_2018.h5ad"
+_COLUMNS = ("label", "cell_type", "replicate")
+
+
+def kang_2018(
+    *,
+    path: str | os.PathLike[str] | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    progressbar: bool = True,
+) -> AnnData:
+    """Blood cells of eight lupus patients, half stimulated with interferon beta.
+
+    Kang et al. 2018 (Nat Biotechnol 36:89, GSE96583), as processed for pertpy: about 24,700
+    cells. ``.obs["label"]`` is the condition (``"ctrl"``, ``"stim"``), ``"cell_type"`` and
+    ``"replicate"`` (the donor) are the rest.
+
+    Parameters
+    ----------
+    path
+        Local ``.h5ad`` to read instead of the download. Its columns are left as they are.
+    cache_dir
+        Folder to keep the download in; `None` for the user's cache of scsalient.
+    progressbar
+        Whether to show a progress bar while downloading.
+
+    Returns
+    -------
+    Cells by genes, raw integer counts in ``.X``.
+
+    Raises
+    ------
+    FileNotFoundError
+        When ``path`` does not exist.
+    ConnectionError
+        When the download fails.
+    ValueError
+        When the file is not what was expected.
+
+    Notes
+    -----
+    The publisher gives no checksum, so the content is checked instead: columns, and counts.
+    """
+    if path is not None:
+        file = Path(path)
+        if not file.is_file():
+            msg = f"`path` should name an .h5ad file, found nothing at {str(file)!r}."
+            raise FileNotFoundError(msg)
+        adata = anndata.read_h5ad(file)
+    else:
+        folder = Path(cache_dir) if cache_dir is not None else Path(pooch.os_cache("scsalient"))
+        try:
+            file = Path(
+                pooch.retrieve(
+                    _URL, known_hash=None, fname=_FILE, path=folder, progressbar=progressbar
+                )
+            )
+        except (OSError, ValueError) as error:
+            msg = (
+                f"The download of {_FILE} from figshare (file 34464122) failed: {error}. Try "
+                "again, or fetch it by hand and pass `path=`."
+            )
+            raise ConnectionError(msg) from error
+        adata = _read_download(file)
+    _check_counts(adata, file)
+    return adata
+
+
+def _read_download(file: Path) -> AnnData:
+    try:
+        adata = anndata.read_h5ad(file)
+    except OSError as error:
+        file.unlink(missing_ok=True)
+        msg = (
+            f"The download at {str(file)!r} is no .h5ad file and was removed from the cache. Try "
+            "again, or fetch it by hand and pass `path=`."
+        )
+        raise ValueError(msg) from error
+    missing = [column for column in _COLUMNS if column not in adata.obs]
+    if missing:
+        msg = (
+            f"The download should have the columns {list(_COLUMNS)} in `.obs`, found no {missing}. "
+            f"Remove {str(file)!r} and try again."
+        )
+        raise ValueError(msg)
+    return adata
+
+
+def _check_counts(adata: AnnData, file: Path) -> None:
+    values = adata.X.data if sparse.issparse(adata.X) else np.asarray(adata.X)
+    if adata.n_obs == 0 or adata.n_vars == 0 or values.size == 0:
+        msg = f"{str(file)!r} should hold cells and genes, found shape {adata.shape}."
+        raise ValueError(msg)
+    if values.min() < 0 or (values != np.rint(values)).any():
+        msg = f"{str(file)!r} should hold raw counts in `.X`, found fractions or negative values."
+        raise ValueError(msg)

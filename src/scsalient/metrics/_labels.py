@@ -1,0 +1,110 @@
+"""What latents say about a label."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import silhouette_score
+from sklearn.model_selection import StratifiedKFold, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+
+def silhouette(
+    latent: ArrayLike, labels: ArrayLike, *, max_cells: int = 10_000, seed: int = 0
+) -> float:
+    """Mean silhouette of labels in a latent space (Rousseeuw 1987; paper sec. 4).
+
+    Parameters
+    ----------
+    latent
+        Shape ``(n_cells, n_latent)``.
+    labels
+        One label per cell, two different ones at least.
+    max_cells
+        A random sample of so many cells is used if there are more.
+    seed
+        Seed of the sample.
+
+    Returns
+    -------
+    From -1 to 1; near 0 when the labels overlap.
+
+    Raises
+    ------
+    ValueError
+        When shapes do not fit, values are not finite, or there is only one label.
+    """
+    values, codes = _checked(latent, labels)
+    if len(values) > max_cells:
+        rows = np.random.default_rng(seed).choice(len(values), max_cells, replace=False)
+        values, codes = values[rows], codes[rows]
+    return float(silhouette_score(values, codes))
+
+
+def leakage(latent: ArrayLike, labels: ArrayLike, *, n_splits: int = 5, seed: int = 0) -> float:
+    """How much of a label a linear classifier reads from a latent.
+
+    Cross-validated balanced accuracy of a logistic regression on standardised latents, rescaled
+    so that 0 is chance and 1 is perfect.
+
+    Parameters
+    ----------
+    latent
+        Shape ``(n_cells, n_latent)``.
+    labels
+        One label per cell, each on ``n_splits`` cells at least.
+    n_splits
+        Folds of the cross-validation.
+    seed
+        Seed of the folds.
+
+    Returns
+    -------
+    At most 1; slightly below 0 is chance too.
+
+    Raises
+    ------
+    ValueError
+        As in :func:`silhouette`, or when a label has too few cells.
+    """
+    values, codes = _checked(latent, labels)
+    counts = np.bincount(codes)
+    if counts.min() < n_splits:
+        msg = (
+            f"`labels` should have at least `n_splits` = {n_splits} cells of each label, found "
+            f"{counts.min()}. Leave out rare labels, or lower `n_splits`."
+        )
+        raise ValueError(msg)
+    folds = StratifiedKFold(n_splits, shuffle=True, random_state=seed)
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    scores = cross_val_score(classifier, values, codes, cv=folds, scoring="balanced_accuracy")
+    chance = 1 / len(counts)
+    return float((scores.mean() - chance) / (1 - chance))
+
+
+def _checked(latent: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    values = np.asarray(latent, dtype=np.float64)
+    if values.ndim != 2:
+        msg = f"`latent` should have shape (n_cells, n_latent), found {values.shape}."
+        raise ValueError(msg)
+    if not np.isfinite(values).all():
+        msg = "`latent` should be finite, found NaN or infinite values."
+        raise ValueError(msg)
+    codes, unique = pd.factorize(np.asarray(labels))
+    if len(codes) != len(values):
+        msg = f"`labels` should have one label per cell, found {len(codes)} for {len(values)}."
+        raise ValueError(msg)
+    if (codes < 0).any():
+        msg = f"`labels` should have no missing value, found {int((codes < 0).sum())}."
+        raise ValueError(msg)
+    if len(unique) < 2:
+        msg = f"`labels` should have at least two different labels, found {list(unique)}."
+        raise ValueError(msg)
+    return values, codes

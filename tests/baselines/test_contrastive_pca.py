@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import scanpy as sc
+from anndata import AnnData
+from scipy import sparse
+from scsalient.baselines import contrastive_pca
+from scsalient.metrics import silhouette
+from sklearn.decomposition import PCA
+
+
+def make_planted(seed: int = 0) -> AnnData:
+    """Axis 0 is large in both groups; axis 1 splits the target cells in two."""
+    rng = np.random.default_rng(seed)
+    x = 0.1 * rng.normal(size=(300, 6))
+    x[:, 0] += 3 * rng.normal(size=300)
+    label = np.repeat([0, 1, 2], 100)
+    x[label == 1, 1] += 2
+    obs = pd.DataFrame(
+        {"condition": np.where(label == 2, "control", "treated"), "label": label.astype(str)},
+        index=[str(i) for i in range(300)],
+    )
+    return AnnData(x, obs=obs)
+
+
+def test_alpha_zero_is_pca_of_the_target_cells():
+    adata = make_planted()
+    contrastive_pca(adata, "condition", "control", alpha=0)
+    target = (adata.obs["condition"] == "treated").to_numpy()
+    expected = PCA(2).fit_transform(adata.X[target])
+    found = adata.obsm["X_cpca"][target]
+    np.testing.assert_allclose(np.abs(found), np.abs(expected), atol=1e-5)
+
+
+def test_agrees_with_a_full_eigendecomposition():
+    adata = make_planted()
+    contrastive_pca(adata, "condition", "control", alpha=1.7, n_components=3)
+    target = (adata.obs["condition"] == "treated").to_numpy()
+    contrast = np.cov(adata.X[target].T) - 1.7 * np.cov(adata.X[~target].T)
+    values, vectors = np.linalg.eigh(contrast)
+    np.testing.assert_allclose(adata.uns["cpca"]["eigenvalues"], values[::-1][:3], rtol=1e-6)
+    overlap = np.abs(np.diag(adata.varm["cPCs"].T @ vectors[:, ::-1][:, :3]))
+    np.testing.assert_allclose(overlap, 1, rtol=1e-6)
+
+
+def test_auto_finds_what_pca_does_not():
+    adata = make_planted()
+    contrastive_pca(adata, "condition", "control", n_components=1)
+    assert adata.uns["cpca"]["alpha"] > 0
+    assert abs(adata.varm["cPCs"][1, 0]) > 0.95
+    target = (adata.obs["condition"] == "treated").to_numpy()
+    labels = adata.obs["label"][target]
+    assert silhouette(adata.obsm["X_cpca"][target], labels) > 0.7
+    contrastive_pca(adata, "condition", "control", n_components=1, alpha=0)
+    assert silhouette(adata.obsm["X_cpca"][target], labels) < 0.1
+
+
+def test_the_best_of_a_list_is_taken():
+    adata = make_planted()
+    contrastive_pca(adata, "condition", "control", alpha=[0, 10], n_components=1)
+    assert adata.uns["cpca"]["alpha"] == 10
+    assert len(adata.uns["cpca"]["scores"]) == 2
+
+
+def test_matrix_formats_agree():
+    dense = make_planted()
+    other = dense.copy()
+    other.X = sparse.csc_matrix(dense.X)
+    for adata in (dense, other):
+        contrastive_pca(adata, "condition", "control", alpha=2)
+    np.testing.assert_allclose(dense.obsm["X_cpca"], other.obsm["X_cpca"], atol=1e-6)
+
+
+def test_counts_warn():
+    adata = make_planted()
+    adata.X = np.rint(np.abs(adata.X) * 100)
+    with pytest.warns(UserWarning, match="look like counts"):
+        contrastive_pca(adata, "condition", "control", alpha=1)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"alpha": -1}, "`alpha` should be finite and at least 0"),
+        ({"alpha": "best"}, "`alpha` should be a number"),
+        ({"alpha": []}, "`alpha` should be finite"),
+        ({"n_components": 7}, r"`n_components` should lie in 1..6"),
+    ],
+)
+def test_bad_arguments(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        contrastive_pca(make_planted(), "condition", "control", **kwargs)
+
+
+def test_missing_values():
+    adata = make_planted()
+    adata.X[3, 3] = np.nan
+    with pytest.raises(ValueError, match="1 NaN or infinite"):
+        contrastive_pca(adata, "condition", "control", alpha=1)
+
+
+def test_on_kang_it_reaches_its_known_level(kang_subset):
+    adata = sc.read_h5ad(kang_subset)
+    adata = adata[adata.obs["sample_id"].isin(["ctrl101", "stim101", "ctrl107"])].copy()
+    sc.pp.normalize_total(adata, target_sum=1e4)
+    sc.pp.log1p(adata)
+    sc.pp.highly_variable_genes(adata, n_top_genes=500)
+    adata = adata[:, adata.var["highly_variable"]].copy()
+    contrastive_pca(adata, "sample_id", "ctrl107")
+    target = (adata.obs["sample_id"] != "ctrl107").to_numpy()
+    found = silhouette(adata.obsm["X_cpca"][target], adata.obs["group_id"][target])
+    assert found > 0.5

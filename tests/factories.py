@@ -1,0 +1,57 @@
+"""Small data and models, so that a test states only what matters to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from scipy import sparse
+
+from scsalient import ContrastiveVAE
+
+
+def make_counts(
+    n_target: int = 60, n_background: int = 40, n_vars: int = 12, *, seed: int = 0, **obs: Any
+) -> AnnData:
+    """Poisson counts; the first three variables rise in half of the target cells."""
+    rng = np.random.default_rng(seed)
+    n = n_target + n_background
+    rate = np.full((n, n_vars), 3.0)
+    responds = np.zeros(n, dtype=bool)
+    responds[: n_target // 2] = True
+    rate[responds, :3] *= 6
+    counts = rng.poisson(rate)
+    counts[:, -1] += 1
+    columns = {
+        "condition": ["treated"] * n_target + ["control"] * n_background,
+        "response": responds,
+        "batch": np.tile(["a", "b"], n)[:n],
+        "score": rng.normal(size=n),
+    }
+    return AnnData(
+        sparse.csr_matrix(counts.astype(np.float32)),
+        obs=pd.DataFrame(columns | obs, index=[f"cell_{i}" for i in range(n)]),
+        var=pd.DataFrame(index=[f"gene_{i}" for i in range(n_vars)]),
+    )
+
+
+def make_model(adata: AnnData | None = None, *, setup: Any = None, **kwargs: Any) -> ContrastiveVAE:
+    """Untrained small model."""
+    adata = make_counts() if adata is None else adata
+    ContrastiveVAE.setup_anndata(adata, "condition", "control", **(setup or {}))
+    sizes = {"n_salient_latent": 2, "n_background_latent": 3, "n_hidden": 16}
+    return ContrastiveVAE(adata, **(sizes | kwargs))
+
+
+QUIET = {"accelerator": "cpu", "enable_progress_bar": False}
+
+
+def make_trained(
+    adata: AnnData | None = None, *, max_epochs: int = 2, train: Any = None, **kwargs: Any
+) -> ContrastiveVAE:
+    """Small model after a few epochs."""
+    model = make_model(adata, **kwargs)
+    model.train(max_epochs, **(QUIET | (train or {})))
+    return model

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from scsalient.likelihoods import LIKELIHOODS, build_likelihood
+
+
+def _case(name: str):
+    generator = torch.Generator().manual_seed(0)
+    likelihood = build_likelihood(name, n_vars=3)
+    outputs = {head: torch.randn(4, 3, generator=generator) for head in likelihood.heads}
+    return likelihood, outputs, torch.tensor([[10.0], [20.0], [5.0], [40.0]])
+
+
+COUNTS = torch.tensor([[0.0, 1, 2], [5, 0, 9], [1, 1, 3], [0, 30, 4]])
+
+
+@pytest.mark.parametrize("name", LIKELIHOODS)
+def test_batch_equals_row_by_row(name):
+    likelihood, outputs, library = _case(name)
+    x = COUNTS if likelihood.support == "counts" else COUNTS / 30
+    whole = likelihood.log_prob(x, outputs, library)
+    rows = [
+        likelihood.log_prob(x[i : i + 1], {k: v[i : i + 1] for k, v in outputs.items()}, library[i])
+        for i in range(4)
+    ]
+    torch.testing.assert_close(whole, torch.cat(rows))
+
+
+def test_gaussian_agrees_with_scipy():
+    likelihood, outputs, library = _case("gaussian")
+    expected = stats.norm.logpdf(COUNTS, outputs["mean"], np.sqrt(1 + 1e-4)).sum(1)
+    np.testing.assert_allclose(likelihood.log_prob(COUNTS, outputs, library).detach(), expected, rtol=1e-5)
+
+
+def test_fixed_variance_is_no_parameter():
+    likelihood = build_likelihood("gaussian", n_vars=3, gaussian_variance="fixed")
+    assert not list(likelihood.parameters())
+    learned = build_likelihood("gaussian", n_vars=3, gaussian_variance="learned")
+    assert [p.shape for p in learned.parameters()] == [(3,)]
+
+
+def test_poisson_agrees_with_scipy():
+    likelihood, outputs, library = _case("poisson")
+    rate = torch.softmax(outputs["proportion"], -1) * library
+    expected = stats.poisson.logpmf(COUNTS, rate).sum(1)
+    found = likelihood.log_prob(COUNTS, outputs, library)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_negative_binomial_agrees_with_scipy():
+    likelihood, outputs, library = _case("nb")
+    mean = torch.softmax(outputs["proportion"], -1) * library
+    theta = likelihood.log_inverse_dispersion.exp().detach()
+    expected = stats.nbinom.logpmf(COUNTS, theta, theta / (theta + mean)).sum(1)
+    found = likelihood.log_prob(COUNTS, outputs, library).detach()
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_zero_inflation_adds_zeros():
+    likelihood, outputs, library = _case("zinb")
+    outputs["dropout_logits"] = torch.full((4, 3), 50.0)
+    found = likelihood.log_prob(torch.zeros(4, 3), outputs, library).detach()
+    np.testing.assert_allclose(found, np.zeros(4), atol=1e-3)
+
+
+def test_bernoulli_takes_soft_labels():
+    likelihood, outputs, library = _case("bernoulli")
+    x = torch.full((4, 3), 0.25)
+    p = torch.sigmoid(outputs["logits"])
+    expected = (x * p.log() + (1 - x) * (1 - p).log()).sum(-1)
+    torch.testing.assert_close(likelihood.log_prob(x, outputs, library), expected)
+
+
+@pytest.mark.parametrize("name", ["poisson", "nb", "zinb"])
+def test_expected_counts_sum_to_the_library(name):
+    likelihood, outputs, library = _case(name)
+    torch.testing.assert_close(likelihood.expected(outputs, library).sum(1, keepdim=True), library)
+
+
+@pytest.mark.parametrize("name", LIKELIHOODS)
+def test_mean_of_draws_is_the_expected_value(name):
+    if name == "zinb":
+        pytest.skip("`expected` leaves out the dropouts")
+    torch.manual_seed(0)
+    likelihood, outputs, library = _case(name)
+    n = 4000
+    draws = torch.stack([likelihood.distribution(outputs, library).sample() for _ in range(n)])
+    tolerance = 4.5 * draws.std(0) / n**0.5 + 1e-3
+    assert ((draws.mean(0) - likelihood.expected(outputs, library)).abs() < tolerance).all()

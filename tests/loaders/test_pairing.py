@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scsalient.loaders import PairedBatches, RoleDataSplitter, UnpairedBatches
+
+SIZES = st.integers(min_value=1, max_value=70)
+
+
+@settings(deadline=None, max_examples=60)
+@given(n_large=SIZES, n_small=SIZES, batch_size=st.integers(min_value=1, max_value=40))
+def test_an_epoch_shows_every_cell_of_the_larger_group_once(n_large, n_small, batch_size):
+    n_large, n_small = max(n_large, n_small), min(n_large, n_small)
+    large, small = np.arange(n_large), np.arange(n_large, n_large + n_small)
+    batches = list(PairedBatches([large, small], batch_size=batch_size))
+    cells = np.concatenate(batches)
+    assert sorted(cells[cells < n_large]) == list(range(n_large))
+    for batch in batches:
+        assert len(set(batch)) == len(batch)
+        assert (batch < n_large).sum() <= batch_size
+        assert (batch >= n_large).sum() == min((batch < n_large).sum(), n_small)
+    counts = np.bincount(cells[cells >= n_large] - n_large, minlength=n_small)
+    assert counts.max() - counts.min() <= 2
+
+
+def test_batches_differ_in_size_by_one_cell_at_most():
+    sizes = [len(b) for b in PairedBatches([np.arange(130)], batch_size=128)]
+    assert sizes == [65, 65]
+
+
+def test_epochs_differ_and_follow_the_seed():
+    batches = PairedBatches([np.arange(50), np.arange(50, 80)], batch_size=16)
+    torch.manual_seed(3)
+    first, second = np.concatenate(list(batches)), np.concatenate(list(batches))
+    torch.manual_seed(3)
+    again = np.concatenate(list(batches))
+    assert (first != second).any()
+    np.testing.assert_array_equal(first, again)
+
+
+@settings(deadline=None, max_examples=40)
+@given(n=SIZES, m=SIZES, batch_size=st.integers(min_value=1, max_value=40))
+def test_validation_shows_every_cell_once(n, m, batch_size):
+    batches = UnpairedBatches([np.arange(n), np.arange(n, n + m)], batch_size=batch_size)
+    cells = np.concatenate(list(batches))
+    assert sorted(cells) == list(range(n + m))
+    assert len(list(batches)) == len(batches)
+
+
+def test_splits_are_stratified_disjoint_and_complete():
+    groups = [np.arange(100), np.arange(100, 140)]
+    splitter = RoleDataSplitter(None, groups, train_size=0.7, validation_size=0.2)
+    assert (splitter.train_idx < 100).sum() == 70
+    assert (splitter.train_idx >= 100).sum() == 28
+    assert (splitter.val_idx < 100).sum() == 20
+    assert (splitter.val_idx >= 100).sum() == 8
+    parts = [splitter.train_idx, splitter.val_idx, splitter.test_idx]
+    assert sorted(np.concatenate(parts)) == list(range(140))
+
+
+def test_a_single_cell_goes_into_training():
+    splitter = RoleDataSplitter(None, [np.arange(10), np.array([10])])
+    assert 10 in splitter.train_idx
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"train_size": 0.0}, r"`train_size` should lie in \(0, 1\]"),
+        ({"train_size": 0.9, "validation_size": 0.3}, "`validation_size` should lie between"),
+        ({"batch_size": 0}, "`batch_size` should be at least 1"),
+    ],
+)
+def test_sizes_out_of_range(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        RoleDataSplitter(None, [np.arange(10)], **kwargs)

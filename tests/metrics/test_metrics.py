@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scsalient import metrics
+
+RNG = np.random.default_rng(0)
+LABELS = np.repeat(["a", "b"], 200)
+
+
+def test_silhouette_of_two_points_apart_is_one():
+    latent = np.where(LABELS == "a", 0.0, 1.0)[:, None]
+    assert metrics.silhouette(latent, LABELS) == pytest.approx(1)
+
+
+def test_silhouette_of_a_sample_is_near_that_of_all():
+    latent = RNG.normal(size=(400, 2)) + (LABELS == "a")[:, None]
+    whole = metrics.silhouette(latent, LABELS)
+    assert metrics.silhouette(latent, LABELS, max_cells=300) == pytest.approx(whole, abs=0.05)
+
+
+def test_leakage_is_one_for_a_label_in_the_open_and_zero_for_noise():
+    noise = RNG.normal(size=(400, 3))
+    assert abs(metrics.leakage(noise, LABELS)) < 0.2
+    shown = noise + 20 * (LABELS == "a")[:, None]
+    assert metrics.leakage(shown, LABELS) == pytest.approx(1)
+
+
+def test_independence_sees_nonlinear_dependence():
+    s = RNG.normal(size=(500, 1))
+    assert metrics.independence(s, s) == pytest.approx(1)
+    assert metrics.independence(s, s**2) > 0.1
+    assert abs(metrics.independence(s, RNG.normal(size=(500, 2)))) < 0.02
+
+
+def test_independence_is_unbiased_for_independent_latents():
+    values = [
+        metrics.independence(RNG.normal(size=(50, 3)), RNG.normal(size=(50, 3)))
+        for _ in range(200)
+    ]
+    assert abs(np.mean(values)) < 4 * np.std(values) / 200**0.5
+
+
+@pytest.mark.parametrize(
+    ("latent", "labels", "message"),
+    [
+        (np.ones(4), list("aabb"), r"`latent` should have shape"),
+        (np.full((4, 1), np.nan), list("aabb"), "`latent` should be finite"),
+        (np.ones((4, 1)), list("aab"), "one label per cell"),
+        (np.ones((4, 1)), list("aaaa"), "at least two different labels"),
+        (np.ones((4, 1)), ["a", None, "b", "b"], "no missing value, found 1"),
+    ],
+)
+def test_bad_input(latent, labels, message):
+    for metric in (metrics.silhouette, metrics.leakage):
+        with pytest.raises(ValueError, match=message):
+            metric(latent, np.asarray(labels, dtype=object))
+
+
+def test_leakage_needs_cells_of_each_label():
+    with pytest.raises(ValueError, match="at least `n_splits` = 5 cells"):
+        metrics.leakage(np.ones((6, 1)), list("aaaaab"))
+
+
+def test_independence_bad_shapes():
+    with pytest.raises(ValueError, match="of the same four or more cells"):
+        metrics.independence(np.ones((5, 1)), np.ones((6, 1)))

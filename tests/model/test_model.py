@@ -1,0 +1,331 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import scvi
+import torch
+from factories import QUIET, make_counts, make_model, make_trained
+from scsalient import ContrastiveVAE, StandardVAE
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return make_trained(max_epochs=3, setup={"batch_key": "batch"})
+
+
+def test_embed_writes_both_latents_and_the_roles(trained):
+    adata = trained.adata
+    trained.embed()
+    np.testing.assert_array_equal(
+        adata.obsm["X_cvae_salient"], trained.get_latent_representation()
+    )
+    np.testing.assert_array_equal(
+        adata.obsm["X_cvae_background"], trained.get_latent_representation(kind="background")
+    )
+    assert adata.uns["cvae"] == {
+        "condition_key": "condition",
+        "background": ["control"],
+        "target": ["treated"],
+    }
+
+
+def test_embed_other_data_leaves_the_models_own_alone(trained):
+    query = make_counts(seed=1)
+    trained.embed(query)
+    assert query.obsm["X_cvae_salient"].shape == (100, 2)
+
+
+def test_a_condition_that_is_new_in_query_data_is_a_target(trained):
+    query = make_counts(condition=["new"] * 60 + ["control"] * 40)
+    trained.embed(query)
+    assert query.uns["cvae"]["target"] == ["new"]
+
+
+def test_query_data_are_checked(trained):
+    query = make_counts()
+    query.X = query.X * 0.5
+    with pytest.raises(ValueError, match="fractions such as"):
+        trained.get_latent_representation(query)
+
+
+def test_posterior_draws_are_independent_and_match_the_posterior(trained):
+    n = 400
+    draws = trained.get_latent_representation(give_mean=False, n_samples=n)
+    mean, variance = trained.get_latent_representation(return_dist=True)
+    assert draws.shape == (n, *mean.shape)
+    assert not np.isclose(draws[0], draws[1]).any()
+    z = (draws.mean(0) - mean) / np.sqrt(variance / n)
+    assert np.abs(z).max() < 5
+    np.testing.assert_allclose((draws.var(0) / variance).mean(), 1, rtol=0.03)
+
+
+def test_five_draws_differ(trained):
+    draws = trained.get_latent_representation(give_mean=False, n_samples=5)
+    for i in range(5):
+        for j in range(i):
+            assert not np.isclose(draws[i], draws[j]).all(axis=1).any()
+
+
+def test_draws_follow_the_seed(trained):
+    scvi.settings.seed = 7
+    one = trained.get_latent_representation(give_mean=False)
+    two = trained.get_latent_representation(give_mean=False)
+    np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"kind": "noise"}, "`kind` should be"),
+        ({"n_samples": 0, "give_mean": False}, "`n_samples` should be at least 1"),
+        ({"n_samples": 2}, "asks for draws from the posterior"),
+        ({"indices": [1000]}, "`indices` should lie between"),
+        ({"indices": np.ones(3, dtype=bool)}, "`indices` as a mask"),
+    ],
+)
+def test_bad_requests_for_latents(trained, kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        trained.get_latent_representation(**kwargs)
+
+
+def test_indices_and_masks_agree(trained):
+    mask = (trained.adata.obs["condition"] == "control").to_numpy()
+    whole = trained.get_latent_representation()
+    by_mask = trained.get_latent_representation(indices=mask)
+    np.testing.assert_allclose(by_mask, whole[mask], atol=1e-5)
+
+
+def test_untrained_models_warn():
+    with pytest.warns(UserWarning, match="[Tt]rain"):
+        make_model().get_latent_representation()
+
+
+def test_same_seed_same_latents():
+    def latents():
+        scvi.settings.seed = 11
+        return make_trained().get_latent_representation()
+
+    np.testing.assert_array_equal(latents(), latents())
+
+
+def test_save_and_load_round_trip(trained, tmp_path):
+    trained.save(str(tmp_path / "model"))
+    loaded = ContrastiveVAE.load(str(tmp_path / "model"), adata=trained.adata, accelerator="cpu")
+    assert loaded.roles == trained.roles
+    for kind in ("salient", "background"):
+        np.testing.assert_array_equal(
+            loaded.get_latent_representation(kind=kind),
+            trained.get_latent_representation(kind=kind),
+        )
+
+
+def test_load_in_another_process(tmp_path):
+    model = make_trained()
+    expected = model.get_latent_representation()
+    model.save(str(tmp_path / "model"), save_anndata=True)
+    script = (
+        "import sys, numpy as np\n"
+        "from scsalient import ContrastiveVAE\n"
+        "m = ContrastiveVAE.load(sys.argv[1], accelerator='cpu')\n"
+        "assert m.roles.background == ('control',), m.roles\n"
+        "np.save(sys.argv[2], m.get_latent_representation())\n"
+    )
+    out = tmp_path / "latents.npy"
+    command = [sys.executable, "-c", script, str(tmp_path / "model"), str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_allclose(np.load(out), expected, atol=1e-6)
+
+
+def test_repr_names_roles_and_sizes(trained, capsys):
+    print(trained)
+    text = capsys.readouterr().out + repr(trained)
+    for part in ("2 salient", "3 background", "'condition'", "60 target", "40 background"):
+        assert part in text
+
+
+@pytest.mark.parametrize("likelihood", ["gaussian", "poisson", "nb", "zinb"])
+def test_every_likelihood_trains_and_the_elbo_rises(likelihood):
+    scvi.settings.seed = 0
+    model = make_trained(likelihood=likelihood, max_epochs=60)
+    history = model.history["elbo_train"].to_numpy(dtype=float).ravel()
+    assert np.isfinite(history).all()
+    assert history[-5:].mean() < history[5:10].mean()
+
+
+def test_bernoulli_trains():
+    adata = make_counts()
+    adata.X = (adata.X > 3).astype(np.float32)
+    assert np.isfinite(make_trained(adata, likelihood="bernoulli").get_elbo())
+
+
+def test_elbo_is_likelihood_minus_divergence(trained):
+    elbo = trained.get_elbo(return_mean=False)
+    error = trained.get_reconstruction_error(return_mean=False)
+    assert elbo.shape == (100,)
+    z_mean, z_var = trained.get_latent_representation(kind="background", return_dist=True)
+    kl = 0.5 * (z_mean**2 + z_var - np.log(z_var) - 1).sum(1)
+    background = (trained.adata.obs["condition"] == "control").to_numpy()
+    scvi.settings.seed = 3
+    elbo = trained.get_elbo(return_mean=False)
+    error = trained.get_reconstruction_error(return_mean=False)
+    np.testing.assert_allclose((-error - elbo)[background], kl[background], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("setup", [
+    {"batch_key": "batch"},
+    {"categorical_covariate_keys": ["batch"]},
+    {"continuous_covariate_keys": ["score"]},
+])
+def test_covariates_reach_encoders_and_decoder(setup):
+    adata = make_counts()
+    model = make_trained(adata, setup=setup)
+    changed = adata.copy()
+    changed.obs["batch"] = np.where(adata.obs["batch"] == "a", "b", "a")
+    changed.obs["score"] = adata.obs["score"] + 3
+    for kind in ("salient", "background"):
+        one = model.get_latent_representation(kind=kind)
+        assert np.abs(one - model.get_latent_representation(changed, kind=kind)).max() > 1e-3
+    one, other = (model.denoise(a, keep="background") for a in (adata, changed))
+    assert np.abs(one - other).max() > 1e-3
+
+
+def test_size_factor_replaces_the_library():
+    adata = make_counts(depth=np.linspace(0.5, 2, 100))
+    model = make_trained(adata, setup={"size_factor_key": "depth"})
+    one = model.denoise(library_size="observed", keep="background")
+    twice = model.denoise(library_size=1.0, keep="background")
+    np.testing.assert_allclose(one, twice * np.linspace(0.5, 2, 100)[:, None], rtol=1e-4)
+
+
+def test_denoise_decodes_with_the_other_latent_at_zero(trained):
+    s = torch.as_tensor(trained.get_latent_representation())
+    background = (trained.adata.obs["condition"] == "control").to_numpy()
+    s[background] = 0
+    codes = torch.as_tensor((trained.adata.obs["batch"] == "b").to_numpy(dtype=int))[:, None]
+    from scsalient.nn import Covariates
+
+    with torch.no_grad():
+        outputs = trained.module.decode({"salient": s}, Covariates((codes,)))
+        expected = trained.module.likelihood.expected(outputs, torch.full((100, 1), 1e4))
+    np.testing.assert_allclose(trained.denoise(), expected, rtol=1e-4, atol=1e-3)
+
+
+def test_denoise_difference_of_background_cells_is_zero(trained):
+    background = (trained.adata.obs["condition"] == "control").to_numpy()
+    difference = trained.denoise(method="difference")
+    np.testing.assert_allclose(difference[background], 0, atol=1e-2)
+    assert np.abs(difference[~background]).max() > 1
+
+
+def test_denoise_in_another_batch(trained):
+    in_a, in_b = trained.denoise(batch="a"), trained.denoise(batch="b")
+    own = trained.denoise()
+    is_a = (trained.adata.obs["batch"] == "a").to_numpy()
+    np.testing.assert_allclose(own, np.where(is_a[:, None], in_a, in_b), rtol=1e-4, atol=1e-3)
+    with pytest.raises(ValueError, match="`batch` should be one of"):
+        trained.denoise(batch="z")
+
+
+def test_sweep_covers_the_grid(trained):
+    grid = trained.sweep(limits=(-1, 1), n_steps=3)
+    assert grid.shape == (9, 12)
+    np.testing.assert_array_equal(grid.obs["salient_0"], np.repeat([-1, 0, 1], 3))
+    np.testing.assert_array_equal(grid.obs["salient_1"], np.tile([-1, 0, 1], 3))
+    assert list(grid.var_names) == list(trained.adata.var_names)
+    np.testing.assert_allclose(grid.X.sum(1), 1e4, rtol=1e-4)
+    with pytest.raises(ValueError, match="`dims` should be distinct"):
+        trained.sweep(dims=(0, 5))
+
+
+def test_generate_draws_counts_with_the_libraries_of_the_data(trained):
+    scvi.settings.seed = 0
+    made = trained.generate(500)
+    assert made.shape == (500, 12)
+    assert (made.X == np.rint(made.X)).all()
+    target = trained.adata[trained.adata.obs["condition"] == "treated"]
+    assert made.X.sum(1).mean() == pytest.approx(target.X.sum(1).mean(), rel=0.15)
+    assert made.obsm["X_cvae_salient"].shape == (500, 2)
+    assert set(made.obs["role"]) == {"target"}
+
+
+def test_generated_background_has_no_salient_part(trained):
+    made = trained.generate(5, role="background", give_mean=True)
+    assert "X_cvae_salient" not in made.obsm
+    with pytest.raises(ValueError, match="`role` should be"):
+        trained.generate(5, role="other")
+
+
+def test_generate_does_not_disturb_the_global_generator(trained):
+    scvi.settings.seed = 5
+    expected = torch.rand(3)
+    scvi.settings.seed = 5
+    trained.generate(4)
+    torch.testing.assert_close(torch.rand(3), expected)
+
+
+def test_salient_latents_find_a_strong_response_that_background_latents_lack():
+    scvi.settings.seed = 0
+    adata = make_counts(n_target=200, n_background=150, n_vars=20)
+    model = make_trained(adata, max_epochs=400, train={"batch_size": 64})
+    target = (adata.obs["condition"] == "treated").to_numpy()
+    response = adata.obs["response"].to_numpy()[target]
+    from sklearn.metrics import silhouette_score
+
+    salient = model.get_latent_representation(indices=target)
+    background = model.get_latent_representation(indices=target, kind="background")
+    assert silhouette_score(salient, response) > 0.4
+    assert silhouette_score(background, response) < 0.1
+
+
+@pytest.fixture(scope="module")
+def standard():
+    adata = make_counts()
+    StandardVAE.setup_anndata(adata, batch_key="batch")
+    model = StandardVAE(adata, n_latent=2, n_hidden=16)
+    model.train(5, **QUIET)
+    return model
+
+
+class TestStandardVAE:
+    def test_embeds(self, standard):
+        standard.embed()
+        np.testing.assert_array_equal(
+            standard.adata.obsm["X_vae"], standard.get_latent_representation()
+        )
+
+    def test_generates_and_sweeps(self, standard):
+        assert standard.generate(4).obsm["X_vae"].shape == (4, 2)
+        assert standard.sweep(n_steps=2).shape == (4, 12)
+
+    def test_elbo_agrees_with_its_parts(self, standard):
+        scvi.settings.seed = 0
+        elbo = standard.get_elbo(return_mean=False)
+        error = standard.get_reconstruction_error(return_mean=False)
+        mean, variance = standard.get_latent_representation(return_dist=True)
+        kl = 0.5 * (mean**2 + variance - np.log(variance) - 1).sum(1)
+        np.testing.assert_allclose(-error - elbo, kl, rtol=1e-3, atol=1e-4)
+
+    def test_round_trip(self, standard, tmp_path):
+        standard.save(str(tmp_path / "model"))
+        loaded = StandardVAE.load(str(tmp_path / "model"), adata=standard.adata, accelerator="cpu")
+        np.testing.assert_array_equal(
+            loaded.get_latent_representation(), standard.get_latent_representation()
+        )
+
+
+def test_elbo_is_comparable_with_that_of_scvi():
+    """The ELBO that training logs is per cell and in nats, as scVI logs it."""
+    adata = make_counts(n_target=300, n_background=200)
+    scvi.settings.seed = 0
+    StandardVAE.setup_anndata(adata)
+    ours = StandardVAE(adata, n_latent=3, n_hidden=16)
+    ours.train(100, **QUIET)
+    scvi.model.SCVI.setup_anndata(adata)
+    theirs = scvi.model.SCVI(adata, n_latent=3, n_hidden=16, gene_likelihood="nb")
+    theirs.train(100, plan_kwargs={"n_epochs_kl_warmup": 10}, **QUIET)
+    values = [float(m.history["elbo_train"].iloc[-1, 0]) for m in (ours, theirs)]
+    assert values[0] == pytest.approx(values[1], rel=0.15)

@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from factories import make_counts, make_model, make_trained
+from scipy import sparse
+from scsalient import ContrastiveVAE
+from scsalient.data import Role
+
+SETUP = ContrastiveVAE.setup_anndata
+
+
+@pytest.mark.parametrize(
+    ("args", "error", "message"),
+    [
+        (("nope", "control"), KeyError, "`condition_key` should name a column"),
+        (("condition", "nope"), ValueError, "`background` should name categories"),
+        (("condition", []), ValueError, "`background` should name at least one"),
+        (("condition", ["control", "treated"]), ValueError, "no target cells are left"),
+    ],
+)
+def test_bad_conditions(args, error, message):
+    with pytest.raises(error, match=message):
+        SETUP(make_counts(), *args)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "error", "message"),
+    [
+        ({"target": "nope"}, ValueError, "`target` should name categories"),
+        ({"target": "control"}, ValueError, "no category in common"),
+        ({"layer": "nope"}, KeyError, "`layer` should be one of"),
+        ({"batch_key": "nope"}, KeyError, "`batch_key` should name columns"),
+        ({"size_factor_key": "batch"}, ValueError, "should hold numbers"),
+        ({"size_factor_key": "score"}, ValueError, "should be positive"),
+        ({"categorical_covariate_keys": "batch"}, TypeError, "should be a list of columns"),
+        ({"continuous_covariate_keys": ["nope"]}, KeyError, "`continuous_covariate_keys` should"),
+    ],
+)
+def test_bad_columns(kwargs, error, message):
+    with pytest.raises(error, match=message):
+        SETUP(make_counts(), "condition", "control", **kwargs)
+
+
+def test_missing_conditions_are_counted():
+    adata = make_counts()
+    adata.obs.loc[adata.obs_names[:3], "condition"] = np.nan
+    with pytest.raises(ValueError, match="found 3 missing"):
+        SETUP(adata, "condition", "control")
+
+
+def test_category_of_another_type_gets_a_hint():
+    adata = make_counts()
+    adata.obs["dose"] = (adata.obs["condition"] == "treated").astype(int)
+    with pytest.raises(ValueError, match=r"Did you mean \[0\] \(of type int\)"):
+        SETUP(adata, "dose", "0")
+
+
+def test_views_are_refused():
+    with pytest.raises(ValueError, match="found a view"):
+        SETUP(make_counts()[:50], "condition", "control")
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (-1, "non-negative counts"),
+        (0.5, "fractions such as 0.5"),
+        (np.nan, "1 NaN or infinite"),
+        (np.inf, "1 NaN or infinite"),
+    ],
+)
+@pytest.mark.parametrize("dense", [True, False])
+def test_values_that_are_no_counts(value, message, dense):
+    adata = make_counts()
+    x = adata.X.toarray()
+    x[5, 5] = value
+    adata.X = x if dense else sparse.csr_matrix(x)
+    with pytest.raises(ValueError, match=message):
+        make_model(adata)
+
+
+def test_empty_cells_are_refused_for_counts_only():
+    adata = make_counts()
+    x = adata.X.toarray()
+    x[7] = 0
+    adata.X = x
+    with pytest.raises(ValueError, match="found 1 empty cells"):
+        make_model(adata)
+    make_model(adata, likelihood="gaussian")
+
+
+def test_bernoulli_wants_values_from_zero_to_one():
+    with pytest.raises(ValueError, match="values from 0 to 1"):
+        make_model(likelihood="bernoulli")
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"likelihood": "normal"}, "`likelihood` should be one of"),
+        ({"n_salient_latent": 0}, "`n_salient_latent` should be an integer"),
+        ({"n_hidden": 2.5}, "`n_hidden` should be an integer"),
+        ({"dropout_rate": 1.0}, "`dropout_rate` should lie"),
+        ({"use_bias": False, "use_batch_norm": True}, "`use_bias=False`"),
+        ({"discriminator": "svm"}, "`discriminator` should be"),
+        ({"network": "conv"}, "`network` should be"),
+        ({"mmd_weight": -1.0}, "`mmd_weight` should be a finite number"),
+        ({"tc_weight": float("nan")}, "`tc_weight` should be a finite number"),
+        ({"gaussian_variance": "free"}, "`gaussian_variance` should be one of"),
+    ],
+)
+def test_bad_architecture(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        make_model(**kwargs)
+
+
+def test_roles_follow_the_categories():
+    adata = make_counts()
+    adata.obs["group"] = np.resize(["a", "b", "c"], adata.n_obs)
+    SETUP(adata, "group", "a", target=["b"])
+    roles = ContrastiveVAE(adata).roles
+    assert [roles.role_of(c) for c in ("a", "b", "c", "new")] == [
+        Role.BACKGROUND,
+        Role.TARGET,
+        Role.NEITHER,
+        Role.TARGET,
+    ]
+    expected = adata.obs["group"].map({"a": 0, "b": 1, "c": 2})
+    np.testing.assert_array_equal(adata.obs["_scvi_role"], expected)
+
+
+def test_cells_of_neither_group_stay_out_of_training_and_are_embedded():
+    adata = make_counts(condition=["treated"] * 50 + ["other"] * 10 + ["control"] * 40)
+    model = make_trained(adata, setup={"target": "treated"})
+    used = np.concatenate([model.train_indices, model.validation_indices, model.test_indices])
+    assert sorted(used) == [*range(50), *range(60, 100)]
+    model.embed()
+    assert np.isfinite(adata.obsm["X_cvae_salient"]).all()
+
+
+def test_a_batch_that_coincides_with_the_condition_warns():
+    adata = make_counts(batch=["x"] * 60 + ["y"] * 40)
+    with pytest.warns(UserWarning, match=r"`batch_key` column 'batch' coincides.*\['x'\].*\['y'\]"):
+        SETUP(adata, "condition", "control", batch_key="batch")
+
+
+def test_a_covariate_that_coincides_with_the_condition_warns():
+    adata = make_counts(score=np.r_[np.arange(60.0), np.arange(100.0, 140.0)])
+    with pytest.warns(UserWarning, match="'score' coincides"):
+        SETUP(adata, "condition", "control", continuous_covariate_keys=["score"])
+
+
+def test_a_batch_with_both_groups_does_not_warn():
+    SETUP(make_counts(), "condition", "control", batch_key="batch")
+
+
+def test_few_cells_warn():
+    with pytest.warns(UserWarning, match="Only 5 background cells"):
+        SETUP(make_counts(n_background=5), "condition", "control")
+
+
+@pytest.mark.filterwarnings("ignore:Only 1 background")
+def test_a_single_background_cell_trains():
+    model = make_trained(make_counts(n_background=1))
+    assert np.isfinite(model.get_latent_representation()).all()
+
+
+@pytest.mark.parametrize(
+    "as_format",
+    [
+        lambda x: x.toarray(),
+        lambda x: x.toarray().astype(np.int64),
+        lambda x: x.astype(np.float64),
+        lambda x: x.astype(np.int32),
+        lambda x: np.asfortranarray(x.toarray()),
+    ],
+    ids=["dense", "int64", "float64", "csr_int32", "fortran"],
+)
+def test_matrix_formats_give_the_same_latents(as_format):
+    adata = make_counts()
+    other = adata.copy()
+    other.X = as_format(adata.X)
+    model = make_trained(adata)
+    np.testing.assert_allclose(
+        model.get_latent_representation(other), model.get_latent_representation(), atol=1e-5
+    )
+
+
+@pytest.mark.filterwarnings("ignore:Training will be faster")
+def test_csc_trains():
+    adata = make_counts()
+    adata.X = sparse.csc_matrix(adata.X)
+    assert make_trained(adata).is_trained
+
+
+def test_backed_data_train_and_embed(tmp_path):
+    import anndata
+
+    path = tmp_path / "backed.h5ad"
+    make_counts().write_h5ad(path)
+    backed = anndata.read_h5ad(path, backed="r")
+    model = make_trained(backed)
+    in_memory = model.get_latent_representation(make_counts())
+    np.testing.assert_allclose(model.get_latent_representation(), in_memory, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:Observation names are not unique")
+@pytest.mark.filterwarnings("ignore:Variable names are not unique")
+def test_duplicate_names_do_no_harm():
+    adata = make_counts()
+    adata.obs_names = ["cell"] * adata.n_obs
+    model = make_trained(adata)
+    model.embed()
+    assert adata.obsm["X_cvae_salient"].shape == (100, 2)
+
+
+@pytest.mark.parametrize("values", [pd.Categorical, np.asarray, list])
+def test_condition_column_types(values):
+    adata = make_counts()
+    adata.obs["condition"] = values(adata.obs["condition"])
+    assert make_model(adata).roles.background == ("control",)
+
+
+def test_boolean_conditions():
+    adata = make_counts()
+    adata.obs["treated"] = (adata.obs["condition"] == "treated").to_numpy()
+    SETUP(adata, "treated", False)
+    assert (adata.obs["_scvi_role"] == adata.obs["treated"].astype(int)).all()

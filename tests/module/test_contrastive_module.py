@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from scsalient.data import Role
+from scsalient.module import ContrastiveVAEModule, Posterior
+from scsalient.nn import Covariates
+from scvi import REGISTRY_KEYS
+
+
+def make_module(**kwargs):
+    torch.manual_seed(0)
+    defaults = {
+        "n_salient_latent": 2,
+        "n_background_latent": 3,
+        "n_hidden": 8,
+        "likelihood": "gaussian",
+    }
+    return ContrastiveVAEModule(5, **(defaults | kwargs)).eval()
+
+
+def make_tensors(n: int = 6, n_target: int = 3):
+    role = torch.full((n, 1), float(Role.BACKGROUND))
+    role[:n_target] = float(Role.TARGET)
+    return {
+        REGISTRY_KEYS.X_KEY: torch.randn(n, 5, generator=torch.Generator().manual_seed(1)),
+        REGISTRY_KEYS.BATCH_KEY: torch.zeros(n, 1, dtype=torch.long),
+        "role": role,
+    }
+
+
+def _log_prob(module, tensors, samples):
+    return module.generative(tensors, samples)["log_prob"]
+
+
+def test_background_rows_are_untouched_by_s():
+    module, tensors = make_module(), make_tensors()
+    z = torch.randn(6, 3)
+    one = _log_prob(module, tensors, {"salient": torch.randn(6, 2), "background": z})
+    other = _log_prob(module, tensors, {"salient": torch.randn(6, 2), "background": z})
+    torch.testing.assert_close(one[3:], other[3:])
+    assert not torch.isclose(one[:3], other[:3]).any()
+
+
+def test_batch_equals_row_by_row():
+    module, tensors = make_module(), make_tensors()
+    posteriors = module.encode(tensors[REGISTRY_KEYS.X_KEY], module.covariates(tensors))
+    for i in range(6):
+        row = {k: v[i : i + 1] for k, v in tensors.items()}
+        single = module.encode(row[REGISTRY_KEYS.X_KEY], module.covariates(row))
+        for kind in ("salient", "background"):
+            torch.testing.assert_close(single[kind].mean, posteriors[kind].mean[i : i + 1])
+            torch.testing.assert_close(single[kind].variance, posteriors[kind].variance[i : i + 1])
+
+
+def test_loss_is_the_sum_of_its_terms():
+    module = make_module(tc_weight=2.0, mmd_weight=3.0, background_salient_weight=0.5)
+    tensors = make_tensors()
+    _, _, out = module(tensors)
+    terms = out.extra_metrics
+    target = torch.tensor([True] * 3 + [False] * 3)
+    negative_elbo = out.reconstruction_loss["reconstruction_loss"] + out.kl_local["kl_local"]
+    expected = (
+        negative_elbo[target].mean()
+        + negative_elbo[~target].mean()
+        + 2.0 * terms["total_correlation"]
+        + 3.0 * terms["mmd"]
+        + 0.5 * terms["background_salient"]
+    )
+    torch.testing.assert_close(out.loss, expected)
+
+
+def test_background_rows_pay_no_salient_kl():
+    module, tensors = make_module(), make_tensors()
+    _, _, out = module(tensors)
+    posterior = module.encode(tensors[REGISTRY_KEYS.X_KEY], module.covariates(tensors))
+    z = posterior["background"]
+    expected = 0.5 * (z.mean**2 + z.variance - z.variance.log() - 1).sum(-1)
+    torch.testing.assert_close(out.kl_local["kl_local"][3:], expected[3:])
+    assert (out.kl_local["kl_local"][:3] > expected[:3]).all()
+
+
+@pytest.mark.parametrize("n_target", [0, 6])
+def test_loss_is_finite_with_one_group_only(n_target):
+    _, _, out = make_module()(make_tensors(n_target=n_target))
+    assert torch.isfinite(out.loss)
+
+
+def test_discriminator_step_and_objective_do_not_share_gradients():
+    module, tensors = make_module().train(), make_tensors()
+    inference, _, out = module(tensors)
+    module.discriminator_step(tensors, inference["samples"]).backward()
+    assert all(p.grad is None for p in module.salient_encoder.parameters())
+    assert all(p.grad is None for p in module.background_encoder.parameters())
+    assert all(p.grad is None for p in module.decoder.parameters())
+    module.zero_grad()
+    out.loss.backward()
+    assert all(p.grad is None for p in module.discriminator.parameters())
+    assert all(p.grad is not None for p in module.salient_encoder.parameters())
+
+
+def test_zero_bias_networks_give_zero_at_zero():
+    module = make_module(use_bias=False)
+    covariates = Covariates((torch.zeros(2, 1, dtype=torch.long),))
+    posteriors = module.encode(torch.zeros(2, 5), covariates)
+    for posterior in posteriors.values():
+        torch.testing.assert_close(posterior.mean, torch.zeros_like(posterior.mean))
+    outputs = module.decode({"background": torch.zeros(2, 3)}, covariates)
+    torch.testing.assert_close(outputs["mean"], torch.zeros(2, 5))
+
+
+def test_a_latent_left_out_of_decode_is_zero():
+    module = make_module()
+    covariates = Covariates((torch.zeros(2, 1, dtype=torch.long),))
+    s = torch.randn(2, 2)
+    torch.testing.assert_close(
+        module.decode({"salient": s}, covariates)["mean"],
+        module.decode({"salient": s, "background": torch.zeros(2, 3)}, covariates)["mean"],
+    )
+
+
+def test_draws_of_a_posterior_have_its_mean_and_variance():
+    posterior = Posterior(torch.tensor([[1.0, -2.0]]), torch.tensor([[0.25, 4.0]]))
+    n = 100_000
+    draws = posterior.sample(n, generator=torch.Generator().manual_seed(0))[:, 0]
+    assert ((draws.mean(0) - posterior.mean[0]).abs() < 4 * posterior.variance[0].sqrt() / n**0.5).all()
+    torch.testing.assert_close(draws.var(0), posterior.variance[0], rtol=0.03, atol=0)

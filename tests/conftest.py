@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 # Read when matplotlib and tqdm are imported, so before anything that imports them
 os.environ["MPLBACKEND"] = "Agg"
 os.environ["TQDM_DISABLE"] = "1"
+# The matrices are tiny: threads that wait for each other cost more than they bring
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import scvi

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+
 from scsalient.likelihoods import LIKELIHOODS, build_likelihood
 
 
@@ -32,7 +33,9 @@ def test_batch_equals_row_by_row(name):
 def test_gaussian_agrees_with_scipy():
     likelihood, outputs, library = _case("gaussian")
     expected = stats.norm.logpdf(COUNTS, outputs["mean"], np.sqrt(1 + 1e-4)).sum(1)
-    np.testing.assert_allclose(likelihood.log_prob(COUNTS, outputs, library).detach(), expected, rtol=1e-5)
+    np.testing.assert_allclose(
+        likelihood.log_prob(COUNTS, outputs, library).detach(), expected, rtol=1e-5
+    )
 
 
 def test_fixed_variance_is_no_parameter():

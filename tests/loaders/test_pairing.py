@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from scsalient.loaders import PairedBatches, RoleDataSplitter, UnpairedBatches
 
 SIZES = st.integers(min_value=1, max_value=70)
@@ -32,11 +32,13 @@ def test_batches_differ_in_size_by_one_cell_at_most():
 
 
 def test_epochs_differ_and_follow_the_seed():
-    batches = PairedBatches([np.arange(50), np.arange(50, 80)], batch_size=16)
-    torch.manual_seed(3)
+    groups = [np.arange(50), np.arange(50, 80)]
+    batches = PairedBatches(groups, batch_size=16, seed=3)
     first, second = np.concatenate(list(batches)), np.concatenate(list(batches))
-    torch.manual_seed(3)
+    batches = PairedBatches(groups, batch_size=16, seed=3)
     again = np.concatenate(list(batches))
+    batches.set_epoch(1)
+    np.testing.assert_array_equal(np.concatenate(list(batches)), second)
     assert (first != second).any()
     np.testing.assert_array_equal(first, again)
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from scsalient import metrics
 
 RNG = np.random.default_rng(0)
@@ -35,8 +36,7 @@ def test_independence_sees_nonlinear_dependence():
 
 def test_independence_is_unbiased_for_independent_latents():
     values = [
-        metrics.independence(RNG.normal(size=(50, 3)), RNG.normal(size=(50, 3)))
-        for _ in range(200)
+        metrics.independence(RNG.normal(size=(50, 3)), RNG.normal(size=(50, 3))) for _ in range(200)
     ]
     assert abs(np.mean(values)) < 4 * np.std(values) / 200**0.5
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scvi
 import torch
+
 from factories import QUIET, make_counts, make_model, make_trained
 from scsalient import ContrastiveVAE, StandardVAE
 
@@ -19,9 +20,7 @@ def trained():
 def test_embed_writes_both_latents_and_the_roles(trained):
     adata = trained.adata
     trained.embed()
-    np.testing.assert_array_equal(
-        adata.obsm["X_cvae_salient"], trained.get_latent_representation()
-    )
+    np.testing.assert_array_equal(adata.obsm["X_cvae_salient"], trained.get_latent_representation())
     np.testing.assert_array_equal(
         adata.obsm["X_cvae_background"], trained.get_latent_representation(kind="background")
     )
@@ -175,11 +174,14 @@ def test_elbo_is_likelihood_minus_divergence(trained):
     np.testing.assert_allclose((-error - elbo)[background], kl[background], rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("setup", [
-    {"batch_key": "batch"},
-    {"categorical_covariate_keys": ["batch"]},
-    {"continuous_covariate_keys": ["score"]},
-])
+@pytest.mark.parametrize(
+    "setup",
+    [
+        {"batch_key": "batch"},
+        {"categorical_covariate_keys": ["batch"]},
+        {"continuous_covariate_keys": ["score"]},
+    ],
+)
 def test_covariates_reach_encoders_and_decoder(setup):
     adata = make_counts()
     model = make_trained(adata, setup=setup)
@@ -270,7 +272,7 @@ def test_generate_does_not_disturb_the_global_generator(trained):
 def test_salient_latents_find_a_strong_response_that_background_latents_lack():
     scvi.settings.seed = 0
     adata = make_counts(n_target=200, n_background=150, n_vars=20)
-    model = make_trained(adata, max_epochs=400, train={"batch_size": 64})
+    model = make_trained(adata, max_epochs=200, train={"batch_size": 64})
     target = (adata.obs["condition"] == "treated").to_numpy()
     response = adata.obs["response"].to_numpy()[target]
     from sklearn.metrics import silhouette_score
@@ -323,9 +325,9 @@ def test_elbo_is_comparable_with_that_of_scvi():
     scvi.settings.seed = 0
     StandardVAE.setup_anndata(adata)
     ours = StandardVAE(adata, n_latent=3, n_hidden=16)
-    ours.train(100, **QUIET)
+    ours.train(60, **QUIET)
     scvi.model.SCVI.setup_anndata(adata)
     theirs = scvi.model.SCVI(adata, n_latent=3, n_hidden=16, gene_likelihood="nb")
-    theirs.train(100, plan_kwargs={"n_epochs_kl_warmup": 10}, **QUIET)
+    theirs.train(60, plan_kwargs={"n_epochs_kl_warmup": 6}, **QUIET)
     values = [float(m.history["elbo_train"].iloc[-1, 0]) for m in (ours, theirs)]
     assert values[0] == pytest.approx(values[1], rel=0.15)

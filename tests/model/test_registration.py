@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from factories import make_counts, make_model, make_trained
 from scipy import sparse
+
+from factories import make_counts, make_model, make_trained
 from scsalient import ContrastiveVAE
 from scsalient.data import Role
 

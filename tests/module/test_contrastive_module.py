@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from scvi import REGISTRY_KEYS
+
 from scsalient.data import Role
 from scsalient.module import ContrastiveVAEModule, Posterior
 from scsalient.nn import Covariates
-from scvi import REGISTRY_KEYS
 
 
 def make_module(**kwargs):
@@ -123,5 +124,7 @@ def test_draws_of_a_posterior_have_its_mean_and_variance():
     posterior = Posterior(torch.tensor([[1.0, -2.0]]), torch.tensor([[0.25, 4.0]]))
     n = 100_000
     draws = posterior.sample(n, generator=torch.Generator().manual_seed(0))[:, 0]
-    assert ((draws.mean(0) - posterior.mean[0]).abs() < 4 * posterior.variance[0].sqrt() / n**0.5).all()
+    assert (
+        (draws.mean(0) - posterior.mean[0]).abs() < 4 * posterior.variance[0].sqrt() / n**0.5
+    ).all()
     torch.testing.assert_close(draws.var(0), posterior.variance[0], rtol=0.03, atol=0)

@@ -5,9 +5,10 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch.distributions import Independent, Normal, kl_divergence
+
 from scsalient import objective
 from scsalient.nn import build_discriminator
-from torch.distributions import Independent, Normal, kl_divergence
 
 
 def test_kl_equals_torch_distributions():

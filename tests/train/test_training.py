@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import scvi
 import torch
-from factories import QUIET, make_counts, make_model, make_trained
 from lightning.pytorch.callbacks import Callback
+
+from factories import QUIET, make_counts, make_model, make_trained
 from scsalient.model._training import default_max_epochs
 
 TERMS = (
@@ -36,7 +37,7 @@ def test_every_term_is_in_the_history():
 
 
 def test_the_logged_elbo_is_per_cell():
-    model = make_trained(max_epochs=200, train={"train_size": 1.0})
+    model = make_trained(max_epochs=60, train={"train_size": 1.0})
     logged = float(model.history["elbo_train"].iloc[-1, 0])
     roles = model.adata.obs["_scvi_role"].to_numpy()
     # Training sees as many cells of either group.
@@ -92,6 +93,7 @@ class _Interrupt(Callback):
 
 
 @pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec:FutureWarning")
+@pytest.mark.filterwarnings("ignore:.*does not have many workers:UserWarning")
 def test_ctrl_c_keeps_the_model():
     model = make_model()
     with pytest.warns(UserWarning, match="interrupted after 3 of 50 epochs"):
@@ -132,8 +134,8 @@ def test_a_checkpoint_resumes_as_if_unbroken(tmp_path):
 
 
 def test_default_epochs():
-    assert default_max_epochs(1) == 2000
-    assert default_max_epochs(7) == 400
+    assert default_max_epochs(1) == 1000
+    assert default_max_epochs(7) == 200
     assert default_max_epochs(80) == 100
     assert default_max_epochs(100_000) == 10
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -222,9 +222,7 @@ def contrastive_pca(
         "roles": {
             "condition_key": condition_key,
             "background": _categories(roles.background),
-            "target": _categories(
-                tuple(c for c in roles.known if roles.role_of(c) == Role.TARGET)
-            ),
+            "target": _categories(tuple(c for c in roles.known if roles.role_of(c) == Role.TARGET)),
             "n_background": int(in_background.sum()),
             "n_target": int(in_target.sum()),
         },
@@ -298,7 +296,7 @@ def _alphas(alpha: Any) -> np.ndarray:
 
 
 def _check_integer(argument: str, value: Any, low: int, high: int, meaning: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, Integral):
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
         msg = f"`{argument}` should be an integer, found {value!r} of type {type(value).__name__}."
         raise TypeError(msg)
     if not low <= value <= high:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import anndata
 import h5py
 import numpy as np
-import pandas as pd
 import scvi
 import typer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    import pandas as pd
     from anndata import AnnData
 
 
@@ -175,7 +175,7 @@ def _model(adata: AnnData, options: FitOptions) -> ContrastiveVAE:
         adata,
         n_salient_latent=options.n_salient_latent,
         n_background_latent=options.n_background_latent,
-        likelihood=options.likelihood,
+        likelihood=options.likelihood,  # type: ignore[arg-type]
     )
 
 

@@ -53,7 +53,8 @@ def one_line(error: BaseException) -> str:
 def quiet() -> Iterator[None]:
     """Silence what libraries say about themselves; our own warnings become one line each."""
     # Lightning's and scvi-tools' advice is for programmers
-    loggers = [logging.getLogger(n) for n in ("lightning", "lightning.pytorch", "lightning.fabric")]
+    names = ("lightning", "lightning.pytorch", "lightning.fabric", "scvi")
+    loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)

@@ -52,7 +52,7 @@ def check_values(
     totals = np.zeros(adata.n_obs)
     for start, block in _row_blocks(adata, layer):
         stop = start + block.shape[0]
-        values = block.data if sparse.issparse(block) else block
+        values: np.ndarray = block.data if sparse.issparse(block) else block  # type: ignore[assignment]
         if not np.issubdtype(values.dtype, np.integer) and values.dtype != np.bool_:
             n_bad = int(values.size - np.isfinite(values).sum())
             if n_bad:

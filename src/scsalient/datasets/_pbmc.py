@@ -62,8 +62,7 @@ def pbmc_response(
     """
     if effect < 0 or batch_effect < 0:
         msg = (
-            "`effect` and `batch_effect` should be at least 0, found "
-            f"{effect} and {batch_effect}."
+            f"`effect` and `batch_effect` should be at least 0, found {effect} and {batch_effect}."
         )
         raise ValueError(msg)
     counts, cell_types, names = _bundled_counts()

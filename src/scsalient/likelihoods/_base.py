@@ -23,7 +23,7 @@ class Likelihood(nn.Module):
         Values that the data may take: finite numbers, numbers in [0, 1], or counts.
     """
 
-    heads: ClassVar[tuple[str, ...]]
+    heads: ClassVar[tuple[str, ...]] = ()
     support: ClassVar[Literal["real", "unit", "counts"]]
 
     def encoder_input(self, x: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import scvi.distributions
 import torch
@@ -30,7 +30,7 @@ class _Counts(Likelihood):
         instead of softmax, as in scVI).
     """
 
-    heads = ("proportion",)
+    heads: ClassVar[tuple[str, ...]] = ("proportion",)
     support = "counts"
 
     def __init__(self, n_vars: int, *, library_is_size_factor: bool = False) -> None:

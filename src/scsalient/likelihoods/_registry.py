@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 LikelihoodName = Literal["gaussian", "bernoulli", "poisson", "nb", "zinb"]
 LIKELIHOODS: tuple[str, ...] = get_args(LikelihoodName)
 
-_COUNTS = {"poisson": Poisson, "nb": NegativeBinomial, "zinb": ZeroInflatedNegativeBinomial}
+_COUNTS: dict[str, type[Poisson] | type[NegativeBinomial]] = {
+    "poisson": Poisson,
+    "nb": NegativeBinomial,
+    "zinb": ZeroInflatedNegativeBinomial,
+}
 
 
 def build_likelihood(

@@ -18,7 +18,7 @@ class PairedBatches(Sampler[np.ndarray]):
     Every cell of the larger group comes once an epoch; nothing is dropped, and the batches
     differ in size by one cell at most, so that no epoch ends with a tiny one. The smaller group
     gives as many cells to each batch, or all it has, and is reshuffled each time it starts over.
-    The order comes from PyTorch's seeded generator.
+    The order depends on the seed and the epoch alone, so that a run can be resumed.
 
     Parameters
     ----------
@@ -26,30 +26,40 @@ class PairedBatches(Sampler[np.ndarray]):
         Positions of the cells of each group; empty groups are left out.
     batch_size
         Cells of each group in a batch, at most.
+    seed
+        Seed of the order; `None` draws one from PyTorch's generator.
     """
 
-    def __init__(self, groups: Sequence[np.ndarray], *, batch_size: int) -> None:
+    def __init__(
+        self, groups: Sequence[np.ndarray], *, batch_size: int, seed: int | None = None
+    ) -> None:
         self.groups = [np.asarray(group) for group in groups if len(group)]
         self.batch_size = batch_size
+        if seed is None:
+            seed = int(torch.randint(2**31, ()).item())
+        self._seed = seed
+        self._epoch = 0
         self._n_largest = max(len(group) for group in self.groups)
 
     def __len__(self) -> int:
         """Number of batches in an epoch."""
         return -(-self._n_largest // self.batch_size)
 
+    def set_epoch(self, epoch: int) -> None:
+        """Go to an epoch; Lightning calls this at the start of each."""
+        self._epoch = epoch
+
     def __iter__(self) -> Iterator[np.ndarray]:
         """Positions of the cells of each batch, one group after the other."""
-        seed = int(torch.empty((), dtype=torch.int64).random_().item())
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng([self._seed, self._epoch])
+        self._epoch += 1
         sizes = np.diff(np.linspace(0, self._n_largest, len(self) + 1).round().astype(int))
         parts = [_cut(group, sizes, rng) for group in self.groups]
         for batch in zip(*parts, strict=True):
             yield np.concatenate(batch)
 
 
-def _cut(
-    group: np.ndarray, sizes: np.ndarray, rng: np.random.Generator
-) -> Iterator[np.ndarray]:
+def _cut(group: np.ndarray, sizes: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
     order, start = rng.permutation(group), 0
     for size in sizes:
         n = min(int(size), len(group))

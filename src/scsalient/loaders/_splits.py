@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as pl
 import numpy as np
+import torch
 from scvi import settings
 from torch.utils.data import DataLoader
 
@@ -59,9 +60,7 @@ class RoleDataSplitter(pl.LightningDataModule):
     ) -> None:
         super().__init__()
         if train_size is None:
-            train_size = (
-                _DEFAULT_TRAIN_SIZE if validation_size is None else 1.0 - validation_size
-            )
+            train_size = _DEFAULT_TRAIN_SIZE if validation_size is None else 1.0 - validation_size
         if not 0 < train_size <= 1:
             msg = f"`train_size` should lie in (0, 1], found {train_size}."
             raise ValueError(msg)
@@ -102,11 +101,12 @@ class RoleDataSplitter(pl.LightningDataModule):
     @property
     def n_steps_per_epoch(self) -> int:
         """Number of minibatches in an epoch."""
-        return len(PairedBatches(self._train, batch_size=self.batch_size))
+        return len(PairedBatches(self._train, batch_size=self.batch_size, seed=0))
 
     def train_dataloader(self) -> DataLoader:
         """Random pairs, every cell of the largest group once."""
-        return self._loader(PairedBatches(self._train, batch_size=self.batch_size))
+        batches = PairedBatches(self._train, batch_size=self.batch_size, seed=settings.seed)
+        return self._loader(batches)
 
     def val_dataloader(self) -> DataLoader | list:
         """Every validation cell once."""
@@ -118,4 +118,6 @@ class RoleDataSplitter(pl.LightningDataModule):
         # The sampler gives whole batches, so PyTorch's own batching is off.
         kwargs = {"num_workers": settings.dl_num_workers} | self.loader_kwargs
         dataset = self.adata_manager.create_torch_dataset()
-        return DataLoader(dataset, sampler=batches, batch_size=None, **kwargs)
+        # A generator of its own: an iterator would else draw from the one that the model uses.
+        generator = torch.Generator().manual_seed(0)
+        return DataLoader(dataset, sampler=batches, batch_size=None, generator=generator, **kwargs)

@@ -108,17 +108,13 @@ class LatentModel(BaseModelClass):
         return generator.manual_seed(int(seed))
 
 
-def _as_positions(
-    indices: Sequence[int] | np.ndarray | None, n_obs: int
-) -> np.ndarray | None:
+def _as_positions(indices: Sequence[int] | np.ndarray | None, n_obs: int) -> np.ndarray | None:
     if indices is None:
         return None
     positions = np.asarray(indices)
     if positions.dtype == bool:
         if positions.shape != (n_obs,):
-            msg = (
-                f"`indices` as a mask should have shape ({n_obs},), found {positions.shape}."
-            )
+            msg = f"`indices` as a mask should have shape ({n_obs},), found {positions.shape}."
             raise ValueError(msg)
         return np.flatnonzero(positions)
     if positions.size and (positions.min() < -n_obs or positions.max() >= n_obs):

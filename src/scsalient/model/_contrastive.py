@@ -64,20 +64,19 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin)
         Classifier behind the total correlation term. ``"logistic"`` is the paper's, which
         cannot see any dependence; it is there to reproduce the paper.
     tc_weight
-        Weight of the total correlation of ``s`` and ``z`` (paper eq. 5). `None` for the default.
+        Weight of the total correlation of ``s`` and ``z`` (paper eq. 5).
     mmd_weight
         Weight of the maximum mean discrepancy between ``z`` of target and of background cells
-        (Weinberger et al. 2022), which keeps the salient signal out of ``z``. `None` for the
-        default.
+        (Weinberger et al. 2022), which keeps the salient signal out of ``z``.
     background_salient_weight
         Weight of the pull of the background cells' salient posterior to zero, which keeps the
         background out of ``s``.
 
     Notes
     -----
-    `None` stands for weights that grow with the size of the reconstruction term, see
-    :func:`scsalient.model._weights.default_weights` in the source; ``model.module.tc_weight``
-    tells the value in use.
+    The default weights were chosen on the Kang data with both the Gaussian and the negative
+    binomial likelihood. The bandwidths of the discrepancy grow with the number of background
+    dimensions, so that its weight need not.
 
     Examples
     --------
@@ -132,7 +131,7 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin)
         if discriminator not in ("mlp", "logistic"):
             msg = f"`discriminator` should be 'mlp' or 'logistic', found {discriminator!r}."
             raise ValueError(msg)
-        weights = {
+        weights: dict[str, Any] = {
             "tc_weight": tc_weight,
             "mmd_weight": mmd_weight,
             "background_salient_weight": background_salient_weight,
@@ -239,7 +238,7 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin)
         `None`. Writes scvi-tools' registration columns, ``.obs["_scvi_..."]``.
         """
         setup_method_args = cls._get_setup_method_args(**locals())
-        columns = {
+        columns: dict[str, Any] = {
             "layer": layer,
             "batch_key": batch_key,
             "size_factor_key": size_factor_key,
@@ -346,7 +345,11 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin)
             Condition column and categories of each role.
         """
         adata = self._validated(adata)
-        for kind, key in zip(_KINDS, (_keys.OBSM_SALIENT, _keys.OBSM_BACKGROUND), strict=True):
+        kinds: tuple[tuple[Literal["salient", "background"], str], ...] = (
+            ("salient", _keys.OBSM_SALIENT),
+            ("background", _keys.OBSM_BACKGROUND),
+        )
+        for kind, key in kinds:
             adata.obsm[key] = self.get_latent_representation(
                 adata, kind=kind, batch_size=batch_size
             )

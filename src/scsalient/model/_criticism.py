@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
 from scsalient.model._base import LatentModel
@@ -13,6 +12,7 @@ from scsalient.objective import kl_to_standard_normal
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
     from anndata import AnnData
 
 
@@ -97,9 +97,7 @@ class CriticismMixin(LatentModel):
             draws = {k: p.sample(n_samples, generator=generator) for k, p in posteriors.items()}
             log_prob = torch.stack(
                 [
-                    self.module.generative(tensors, {k: d[i] for k, d in draws.items()})[
-                        "log_prob"
-                    ]
+                    self.module.generative(tensors, {k: d[i] for k, d in draws.items()})["log_prob"]
                     for i in range(n_samples)
                 ]
             ).mean(0)

@@ -68,8 +68,7 @@ class DecodingMixin(LatentModel):
             return observed
         if isinstance(library_size, str) or not library_size > 0:
             msg = (
-                f"`library_size` should be a positive number or 'observed', found "
-                f"{library_size!r}."
+                f"`library_size` should be a positive number or 'observed', found {library_size!r}."
             )
             raise ValueError(msg)
         return torch.full_like(observed, float(library_size))

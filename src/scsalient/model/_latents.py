@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from scvi import REGISTRY_KEYS
 
@@ -13,6 +12,7 @@ from scsalient.model._base import LatentModel
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
     from anndata import AnnData
 
 

@@ -116,7 +116,7 @@ continuous_covariate_keys
             For scvi-tools, when it loads a model.
         """
         setup_method_args = cls._get_setup_method_args(**locals())
-        columns = {
+        columns: dict[str, Any] = {
             "layer": layer,
             "batch_key": batch_key,
             "size_factor_key": size_factor_key,

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-MAX_EPOCHS = 400
-MIN_STEPS = 2000
+MAX_EPOCHS = 200
+MIN_STEPS = 1000
 MAX_STEPS = 8000
 
 
@@ -29,7 +29,7 @@ def default_max_epochs(n_steps_per_epoch: int) -> int:
 
     Returns
     -------
-    400 epochs, as in scvi-tools, but at least 2,000 and at most about 8,000 optimiser steps,
+    200 epochs, but at least 1,000 and at most about 8,000 optimiser steps,
     and never fewer than 10 epochs.
     """
     epochs = max(MAX_EPOCHS, math.ceil(MIN_STEPS / n_steps_per_epoch))
@@ -69,7 +69,7 @@ class TrainingMixin(LatentModel):
         Parameters
         ----------
         max_epochs
-            Epochs; `None` for 400, but at least 2,000 and at most about 8,000 optimiser steps.
+            Epochs; `None` for 200, but at least 1,000 and at most about 8,000 optimiser steps.
         accelerator, devices
             As in :class:`lightning.pytorch.Trainer`.
         train_size
@@ -120,6 +120,7 @@ class TrainingMixin(LatentModel):
             raise ValueError(msg)
         # scvi-tools asks cuDNN to try out algorithms; fixed ones keep runs reproducible.
         trainer_kwargs.setdefault("benchmark", False)
+        trainer_kwargs.setdefault("log_every_n_steps", min(10, splitter.n_steps_per_epoch))
         if checkpoint_path is not None:
             callbacks = list(trainer_kwargs.pop("callbacks", []))
             trainer_kwargs["callbacks"] = [*callbacks, ResumableCheckpoint(checkpoint_path)]

@@ -141,9 +141,7 @@ class LatentModule(BaseModuleClass):
             Covariates of the rows.
         """
 
-    def decode(
-        self, latents: dict[str, Tensor], covariates: Covariates
-    ) -> dict[str, Tensor]:
+    def decode(self, latents: dict[str, Tensor], covariates: Covariates) -> dict[str, Tensor]:
         """Outputs of the decoder; a latent that is left out counts as zero.
 
         Parameters
@@ -176,7 +174,8 @@ class LatentModule(BaseModuleClass):
             Mean of each variable, shape ``(n_vars,)``; for counts, mean share of the total.
         """
         head = self.decoder.heads[self.likelihood.heads[0]]
-        if head.bias is None:
+        bias = head.bias
+        if not isinstance(bias, torch.Tensor):
             return
         if self.likelihood.support == "counts":
             positive = proportions.clamp(min=float(proportions[proportions > 0].min()) * 0.1)
@@ -185,7 +184,7 @@ class LatentModule(BaseModuleClass):
             value = torch.logit(proportions, eps=1e-3)
         else:
             value = proportions
-        head.bias.copy_(value)
+        bias.copy_(value)
 
     # The steps of BaseModuleClass.forward.
 

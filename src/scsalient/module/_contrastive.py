@@ -128,11 +128,7 @@ class ContrastiveVAEModule(LatentModule):
             objective.masked_mean(negative_elbo, is_target)
             + objective.masked_mean(negative_elbo, ~is_target)
             + penalty_weight
-            * (
-                self.tc_weight * tc
-                + self.mmd_weight * mmd
-                + self.background_salient_weight * pull
-            )
+            * (self.tc_weight * tc + self.mmd_weight * mmd + self.background_salient_weight * pull)
         )
         return LossOutput(
             loss=loss,
@@ -149,9 +145,7 @@ class ContrastiveVAEModule(LatentModule):
             },
         )
 
-    def discriminator_step(
-        self, tensors: dict[str, Tensor], samples: dict[str, Tensor]
-    ) -> Tensor:
+    def discriminator_step(self, tensors: dict[str, Tensor], samples: dict[str, Tensor]) -> Tensor:
         """Loss of the discriminator on the target rows' samples, which count as constants."""
         is_target = self.is_target(tensors)
         salient = samples["salient"][is_target].detach()

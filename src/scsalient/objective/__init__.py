@@ -6,8 +6,8 @@ from scsalient.objective._mmd import maximum_mean_discrepancy
 from scsalient.objective._pull import expected_squared_norm
 from scsalient.objective._schedules import linear_warmup
 from scsalient.objective._total_correlation import (
-    discriminator_loss,
     discriminator_logits,
+    discriminator_loss,
     total_correlation,
 )
 

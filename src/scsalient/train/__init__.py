@@ -4,4 +4,9 @@ from scsalient.train._checkpoint import ResumableCheckpoint
 from scsalient.train._plans import ContrastiveTrainingPlan, VAETrainingPlan
 from scsalient.train._runner import InterruptibleTrainRunner
 
-__all__ = ["ContrastiveTrainingPlan", "InterruptibleTrainRunner", "ResumableCheckpoint", "VAETrainingPlan"]
+__all__ = [
+    "ContrastiveTrainingPlan",
+    "InterruptibleTrainRunner",
+    "ResumableCheckpoint",
+    "VAETrainingPlan",
+]

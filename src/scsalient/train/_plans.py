@@ -121,9 +121,7 @@ class ContrastiveTrainingPlan(VAETrainingPlan):
         """Optimiser of encoders, decoder and likelihood, and optimiser of the discriminator."""
         discriminator = list(self.module.discriminator.parameters())
         theirs = {id(p) for p in discriminator}
-        others = [
-            p for p in self.module.parameters() if p.requires_grad and id(p) not in theirs
-        ]
+        others = [p for p in self.module.parameters() if p.requires_grad and id(p) not in theirs]
         return self.get_optimizer_creator()(others), torch.optim.Adam(
             discriminator, lr=self._discriminator_lr
         )
@@ -147,8 +145,13 @@ class ContrastiveTrainingPlan(VAETrainingPlan):
             loss_output.extra_metrics["discriminator_loss"] = loss
 
         self.log(
-            "train_loss", loss_output.loss, on_step=False, on_epoch=True, prog_bar=True,
-            batch_size=loss_output.n_obs_minibatch, sync_dist=self.use_sync_dist,
+            "train_loss",
+            loss_output.loss,
+            on_step=False,
+            on_epoch=True,
+            prog_bar=True,
+            batch_size=loss_output.n_obs_minibatch,
+            sync_dist=self.use_sync_dist,
         )
         self.compute_and_log_metrics(loss_output, self.train_metrics, "train")
         # Lightning does not step on it; callbacks look at it.
@@ -158,8 +161,12 @@ class ContrastiveTrainingPlan(VAETrainingPlan):
         """Objective of validation cells."""
         _, _, loss_output = self._run(batch, self.kl_weight)
         self.log(
-            "validation_loss", loss_output.loss, on_step=False, on_epoch=True,
-            batch_size=loss_output.n_obs_minibatch, sync_dist=self.use_sync_dist,
+            "validation_loss",
+            loss_output.loss,
+            on_step=False,
+            on_epoch=True,
+            batch_size=loss_output.n_obs_minibatch,
+            sync_dist=self.use_sync_dist,
         )
         self.compute_and_log_metrics(loss_output, self.val_metrics, "validation")
 

@@ -1,0 +1,64 @@
+"""The commands as a whole."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+import scsalient
+from scsalient.cli import app
+from scsalient.likelihoods import LIKELIHOODS
+
+
+def run(*arguments: str):
+    return CliRunner().invoke(app, list(arguments))
+
+
+def test_version():
+    result = run("--version")
+    assert result.exit_code == 0
+    assert result.stdout == f"scsalient {scsalient.__version__}\n"
+
+
+def test_help_lists_the_commands():
+    result = run("--help")
+    assert result.exit_code == 0
+    assert "fit" in result.stdout
+    assert "demo" in result.stdout
+
+
+def test_help_of_fit_names_every_likelihood():
+    text = run("fit", "--help").stdout
+    assert [name for name in LIKELIHOODS if name not in text] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["fit"], "Missing"),
+        (["fit", "x.h5ad", "--nope"], "--nope"),
+        (["nope"], "nope"),
+        (["demo", "--max-epochs", "0"], "max-epochs"),
+    ],
+)
+def test_wrong_usage(arguments, word):
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert word in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_commands_import_the_libraries_late():
+    # Of the command line alone: the package may import them for other reasons
+    code = (
+        "import sys, types; package = types.ModuleType('scsalient');"
+        f"package.__path__ = {list(scsalient.__path__)!r}; sys.modules['scsalient'] = package;"
+        "import scsalient.cli; print({'torch', 'scvi', 'scanpy'} & set(sys.modules))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout == "set()\n"

@@ -60,12 +60,13 @@ def contrastive_pca(
     variation avoided. Covariances divide by the number of cells less one. Genes are centred, not
     scaled.
 
-    Among several :math:`\alpha` the one is taken whose components show the clearest clusters of
-    target cells, as in scPCA (Boileau et al. 2020): the target cells are split by k-means into
-    ``n_clusters``, and the mean silhouette of the split is the score. Splits with a cluster below
-    5% of the cells are not considered, because a large :math:`\alpha` can always
-    isolate a few outliers. Labels play no part. On more than 1,000 target cells the score is taken
-    from a random 1,000.
+    Among several :math:`\alpha` the one is taken whose components show the clearest clusters that
+    only the target cells have. As in scPCA (Boileau et al. 2020) the target cells are split by
+    k-means into ``n_clusters``, and the mean silhouette of the split is the score; what a split of
+    the background cells scores in the same components is taken off, or cell types, which both
+    groups share, would win. Splits of the target with a cluster below 5% of the cells are not
+    considered, because a large :math:`\alpha` can always isolate a few outliers. Labels play no
+    part. On more than 1,000 cells of a group the score is taken from a random 1,000.
 
     Parameters
     ----------
@@ -176,25 +177,25 @@ def contrastive_pca(
 
     target_cells = data[in_target]
     mean, target_cov = _moments(target_cells)
-    _, background_cov = _moments(data[in_background])
+    background_cells = data[in_background]
+    _, background_cov = _moments(background_cells)
 
     if len(alphas) == 1:
         scores = np.array([np.nan])
         best = 0
     else:
         rng = np.random.default_rng(seed)
-        chosen = np.sort(rng.choice(target_cells.shape[0], size=n_scored, replace=False))
-        scored = _dense(target_cells[chosen]) - mean
-        scores = np.array(
-            [
-                _cluster_score(
-                    scored @ _components(target_cov, background_cov, a, n_components).loadings,
-                    n_clusters,
-                    seed,
-                )
-                for a in alphas
-            ]
-        )
+        scored_target = _sample(target_cells, rng) - mean
+        scored_background = _sample(background_cells, rng) - mean
+        scores = np.empty(len(alphas))
+        for i, candidate in enumerate(alphas):
+            axes = _components(target_cov, background_cov, candidate, n_components).loadings
+            scores[i] = _cluster_score(
+                scored_target @ axes, n_clusters, seed, min_share=_MIN_CLUSTER_SHARE
+            )
+            if not np.isnan(scores[i]):
+                shared = _cluster_score(scored_background @ axes, n_clusters, seed)
+                scores[i] -= 0.0 if np.isnan(shared) else shared
         # Without any split into real clusters, the ordinary PCA or the mildest contrast
         best = int(np.argmin(alphas)) if np.isnan(scores).all() else int(np.nanargmax(scores))
     components = _components(target_cov, background_cov, alphas[best], n_components)
@@ -369,12 +370,20 @@ def _components(
     return _Components(vectors, values)
 
 
-def _cluster_score(cells: np.ndarray, n_clusters: int, seed: int) -> float:
-    """Mean silhouette of a k-means split, NaN when a cluster is too small to mean anything."""
-    if np.ptp(cells, axis=0).max() <= 1e-9 or len(np.unique(cells, axis=0)) < n_clusters:
+def _sample(data: Any, rng: np.random.Generator) -> np.ndarray:
+    n_scored = min(data.shape[0], _MAX_SCORED_CELLS)
+    return _dense(data[np.sort(rng.choice(data.shape[0], size=n_scored, replace=False))])
+
+
+def _cluster_score(
+    cells: np.ndarray, n_clusters: int, seed: int, *, min_share: float = 0.0
+) -> float:
+    """Mean silhouette of a k-means split, NaN when there is no split worth the name."""
+    too_few = len(cells) <= n_clusters or len(np.unique(cells, axis=0)) < n_clusters
+    if too_few or np.ptp(cells, axis=0).max() <= 1e-9:
         return float("nan")
     labels = KMeans(n_clusters, n_init=5, random_state=seed).fit_predict(cells)
-    if np.bincount(labels, minlength=n_clusters).min() < _MIN_CLUSTER_SHARE * len(cells):
+    if np.bincount(labels, minlength=n_clusters).min() < min_share * len(cells):
         return float("nan")
     return float(silhouette_score(cells, labels))
 

@@ -202,6 +202,16 @@ def test_interrupt(cells, tmp_path, monkeypatch):
     assert not (tmp_path / "out.h5ad").exists()
 
 
+def test_terminated_by_a_scheduler(cells, tmp_path, monkeypatch):
+    def terminated(*_args, **_kwargs):
+        raise SystemExit
+
+    monkeypatch.setattr(ContrastiveVAE, "train", terminated)
+    result = fit(cells, tmp_path / "out.h5ad")
+    assert result.exit_code == 143
+    assert result.stderr == "Terminated; nothing was written.\n"
+
+
 def test_missing_input(tmp_path):
     assert_fails(fit(tmp_path / "nope.h5ad", tmp_path / "out.h5ad"), "nope.h5ad", "does not exist")
 

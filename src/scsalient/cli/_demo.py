@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -101,10 +102,6 @@ def run_demo(output_dir: Path, *, seed: int, max_epochs: int | None) -> None:
 
 def _embed(adata: AnnData, target: np.ndarray, *, seed: int, max_epochs: int | None) -> None:
     """Write the latents of all methods; what knows no background sees target cells only."""
-    adata.layers[_LAYER_LOG] = adata.layers[_keys.LAYER_COUNTS].copy()
-    sc.pp.normalize_total(adata, target_sum=1e4, layer=_LAYER_LOG)
-    sc.pp.log1p(adata, layer=_LAYER_LOG)
-
     treated = adata[target].copy()
     ContrastiveVAE.setup_anndata(adata, _keys.OBS_CONDITION, _CONTROL, layer=_keys.LAYER_COUNTS)
     StandardVAE.setup_anndata(treated, layer=_keys.LAYER_COUNTS)
@@ -116,9 +113,15 @@ def _embed(adata: AnnData, target: np.ndarray, *, seed: int, max_epochs: int | N
     models: tuple[ContrastiveVAE | StandardVAE, ...] = (contrastive, standard)
     for model in models:
         typer.echo(f"Training {type(model).__name__} ...")
-        model.train(max_epochs, accelerator="cpu", enable_progress_bar=sys.stderr.isatty())
+        with redirect_stdout(sys.stderr):
+            model.train(max_epochs, accelerator="cpu", enable_progress_bar=sys.stderr.isatty())
         model.embed(adata)
 
+    # After training: scanpy's numba raises the number of threads, which slows the many small
+    # steps of training down tenfold on a machine that is busy with something else
+    adata.layers[_LAYER_LOG] = adata.layers[_keys.LAYER_COUNTS].copy()
+    sc.pp.normalize_total(adata, target_sum=1e4, layer=_LAYER_LOG)
+    sc.pp.log1p(adata, layer=_LAYER_LOG)
     values = adata.layers[_LAYER_LOG].toarray()
     pca = PCA(_N_DIMS, random_state=seed).fit(values[target])
     adata.obsm[_OBSM_PCA] = pca.transform(values).astype(np.float32)

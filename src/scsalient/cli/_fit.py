@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -181,11 +182,13 @@ def _model(adata: AnnData, options: FitOptions) -> ContrastiveVAE:
 
 def _train(model: ContrastiveVAE, options: FitOptions) -> None:
     try:
-        model.train(
-            options.max_epochs,
-            accelerator=options.accelerator,
-            enable_progress_bar=sys.stderr.isatty(),
-        )
+        # scvi-tools prints progress and failures to where the summary goes
+        with redirect_stdout(sys.stderr):
+            model.train(
+                options.max_epochs,
+                accelerator=options.accelerator,
+                enable_progress_bar=sys.stderr.isatty(),
+            )
     except MisconfigurationException as error:
         msg = f"`--accelerator {options.accelerator}` cannot be used here: {error}"
         raise ValueError(msg) from error

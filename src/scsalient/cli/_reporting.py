@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 DEBUG_VARIABLE = "SCSALIENT_DEBUG"
 ERROR_CODE = 2
 INTERRUPTED_CODE = 130
+TERMINATED_CODE = 143
 
 
 def reports_errors(command: Callable[..., None]) -> Callable[..., None]:
@@ -34,6 +35,9 @@ def reports_errors(command: Callable[..., None]) -> Callable[..., None]:
         except KeyboardInterrupt:
             typer.echo("Interrupted; nothing was written.", err=True)
             raise typer.Exit(INTERRUPTED_CODE) from None
+        except SystemExit:  # Lightning's answer to SIGTERM, with an exit code of 0
+            typer.echo("Terminated; nothing was written.", err=True)
+            raise typer.Exit(TERMINATED_CODE) from None
         except (KeyError, MemoryError, OSError, RuntimeError, TypeError, ValueError) as error:
             if os.environ.get(DEBUG_VARIABLE):
                 raise

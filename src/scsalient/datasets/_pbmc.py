@@ -117,9 +117,9 @@ def pbmc_response(
         adata.obs[key] = adata.obs[key].astype("category")
     adata.obs[_keys.OBS_STRENGTH] = strength
     adata.var[_keys.VAR_RESPONSE] = response_lfc != 0
-    adata.var["response_lfc"] = response_lfc
+    adata.var[_keys.VAR_RESPONSE_LFC] = response_lfc
     adata.var[_keys.VAR_BATCH] = batch_lfc != 0
-    adata.var["batch_lfc"] = batch_lfc
+    adata.var[_keys.VAR_BATCH_LFC] = batch_lfc
     adata.uns[_keys.UNS_TRUTH] = {
         "semi_synthetic": True,
         "effect": effect,

@@ -140,7 +140,7 @@ def simulate(
     ).astype("category")
     obs[_keys.OBS_STRENGTH] = strength
     var = pd.DataFrame(
-        {_keys.VAR_RESPONSE: response_lfc != 0, "response_lfc": response_lfc},
+        {_keys.VAR_RESPONSE: response_lfc != 0, _keys.VAR_RESPONSE_LFC: response_lfc},
         index=[f"gene_{i}" for i in range(n_genes)],
     )
     adata = AnnData(sparse.vstack(blocks, format="csr"), obs=obs, var=var)

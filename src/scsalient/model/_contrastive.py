@@ -15,7 +15,7 @@ from scsalient.data import Role, RoleField, warn_if_confounded
 from scsalient.data._fields import roles_from_registry
 from scsalient.model._base import check_architecture
 from scsalient.model._criticism import CriticismMixin
-from scsalient.model._decoding import DecodingMixin, as_text
+from scsalient.model._decoding import DecodingMixin
 from scsalient.model._fields import check_columns, shared_fields
 from scsalient.model._latents import LatentsMixin
 from scsalient.model._training import TrainingMixin
@@ -23,7 +23,7 @@ from scsalient.module import ContrastiveVAEModule
 from scsalient.train import ContrastiveTrainingPlan
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Hashable, Iterable, Sequence
 
     from anndata import AnnData
 
@@ -160,7 +160,7 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin)
 
     def _summary(self, likelihood: str) -> str:
         roles = self.roles
-        target = "every other category" if roles.target is None else as_text(roles.target)
+        target = "every other category" if roles.target is None else _as_text(roles.target)
         cells = ""
         if self.adata is not None:
             counts = np.bincount(roles.of(self.adata), minlength=3)
@@ -172,7 +172,7 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin)
             f"ContrastiveVAE with {self.module.n_salient_latent} salient and "
             f"{self.module.n_background_latent} background latent dimensions, likelihood "
             f"{likelihood}\nCondition: {roles.condition_key!r}, background "
-            f"{as_text(roles.background)}, target {target}{cells}"
+            f"{_as_text(roles.background)}, target {target}{cells}"
         )
 
     @property
@@ -357,8 +357,8 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin)
         present = adata.obs[roles.condition_key].unique()
         adata.uns[_keys.UNS_CVAE] = {
             "condition_key": roles.condition_key,
-            "background": as_text(roles.background),
-            "target": as_text(c for c in present if roles.role_of(c) == Role.TARGET),
+            "background": _as_text(roles.background),
+            "target": _as_text(c for c in present if roles.role_of(c) == Role.TARGET),
         }
 
     @torch.inference_mode()
@@ -513,7 +513,7 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin)
         if role not in ("target", "background"):
             msg = f"`role` should be 'target' or 'background', found {role!r}."
             raise ValueError(msg)
-        indices = np.arange(1)
+        indices = None
         if self.adata is not None:
             indices = np.flatnonzero(self.roles.of(self.adata) == Role[role.upper()])
         made = self._generate(
@@ -526,6 +526,11 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin)
         )
         made.obs[_keys.OBS_ROLE] = role
         return made
+
+
+def _as_text(values: Iterable[Hashable]) -> list[str]:
+    """Categories as text, for ``.uns``, where mixed types cannot be written."""
+    return [str(value) for value in values]
 
 
 def _warn_if_few(roles: np.ndarray) -> None:

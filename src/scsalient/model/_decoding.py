@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -37,7 +37,7 @@ class DecodingMixin(LatentModel):
         return categories.index(batch)
 
     def _reference_rows(
-        self, n: int, batch: Hashable | None, rng: np.random.Generator, indices: np.ndarray
+        self, n: int, batch: Hashable | None, rng: np.random.Generator, indices: np.ndarray | None
     ) -> tuple[Covariates, Tensor]:
         """Covariates and library sizes for ``n`` made-up cells, drawn from real ones."""
         if self.adata is None:
@@ -46,7 +46,7 @@ class DecodingMixin(LatentModel):
                 "none. Load the model with `adata`."
             )
             raise ValueError(msg)
-        picked = rng.choice(indices, size=n)
+        picked = rng.choice(self.adata.n_obs if indices is None else indices, size=n)
         tensors = [
             {k: v for k, v in t.items() if k != REGISTRY_KEYS.X_KEY}
             | {"library": self.module.library(t)}
@@ -130,9 +130,7 @@ class DecodingMixin(LatentModel):
         latent[:, dims] = torch.as_tensor(grid, device=latent.device)
         # One and the same cell at every point, so that only the latent differs.
         rng = np.random.default_rng(0)
-        covariates, library = self._reference_rows(
-            1, batch, rng, np.arange(self.adata.n_obs) if self.adata is not None else np.arange(1)
-        )
+        covariates, library = self._reference_rows(1, batch, rng, None)
         n = len(grid)
         covariates = Covariates(
             tuple(c.expand(n, -1) for c in covariates.categories),
@@ -152,7 +150,7 @@ class DecodingMixin(LatentModel):
         n: int,
         kinds: Sequence[str],
         *,
-        indices: np.ndarray,
+        indices: np.ndarray | None,
         batch: Hashable | None,
         library_size: float | str,
         give_mean: bool,
@@ -190,8 +188,3 @@ def _obsm_of(kind: str, n_kinds: int) -> str:
     if n_kinds == 1:
         return _keys.OBSM_VAE
     return {"salient": _keys.OBSM_SALIENT, "background": _keys.OBSM_BACKGROUND}[kind]
-
-
-def as_text(values: Any) -> list[str]:
-    """Categories as text, for ``.uns``, where mixed types cannot be written."""
-    return [str(value) for value in values]

@@ -232,7 +232,7 @@ continuous_covariate_keys
         return self._generate(
             n,
             ("background",),
-            indices=np.arange(self.adata.n_obs) if self.adata is not None else np.arange(1),
+            indices=None,
             batch=batch,
             library_size=library_size,
             give_mean=give_mean,

@@ -75,7 +75,7 @@ def salient(
         msg = f"`color` should name columns of `adata.obs` or genes, found {missing}."
         raise KeyError(msg)
 
-    # A small copy with the two dimensions under a name that scanpy turns into axis labels.
+    # A small copy with the latents under a name that scanpy turns into axis labels.
     keep = slice(None)
     if cells == "target":
         if _keys.UNS_CVAE not in adata.uns:
@@ -89,7 +89,7 @@ def salient(
         keep = keep.to_numpy()
     genes = [c for c in colors if c not in adata.obs]
     shown = adata[keep, genes].copy() if genes else adata[keep, :1].copy()
-    shown.obsm = {"salient": latent[keep][:, [c - 1 for c in components]]}
+    shown.obsm = {"salient": latent[keep]}
     for column in colors:
         palette = f"{column}_colors"
         if palette in adata.uns and column in shown.obs:
@@ -97,17 +97,5 @@ def salient(
             order = list(adata.obs[column].astype("category").cat.categories)
             left = list(shown.obs[column].astype("category").cat.categories)
             shown.uns[palette] = [adata.uns[palette][order.index(c)] for c in left]
-    if tuple(components) == (1, 2):
-        return sc.pl.embedding(shown, "salient", color=color, **kwargs)
-    show, save = kwargs.pop("show", None), kwargs.pop("save", None)
-    figure_wanted = kwargs.pop("return_fig", False)
-    axes = sc.pl.embedding(shown, "salient", color=color, show=False, **kwargs)
-    for axis in axes if isinstance(axes, list) else [axes]:
-        axis.set_xlabel(f"salient{components[0]}")
-        axis.set_ylabel(f"salient{components[1]}")
-    first = axes[0] if isinstance(axes, list) else axes
-    if save:
-        first.figure.savefig(save if isinstance(save, str) else "salient.pdf")
-    if show:
-        first.figure.show()
-    return first.figure if figure_wanted else axes
+    dimensions = tuple(c - 1 for c in components)
+    return sc.pl.embedding(shown, "salient", color=color, dimensions=dimensions, **kwargs)

@@ -206,7 +206,7 @@ def test_size_factor_replaces_the_library():
 def test_denoise_decodes_with_the_other_latent_at_zero(trained):
     s = torch.as_tensor(trained.get_latent_representation())
     background = (trained.adata.obs["condition"] == "control").to_numpy()
-    s[background] = 0
+    s[torch.tensor(background)] = 0
     codes = torch.as_tensor((trained.adata.obs["batch"] == "b").to_numpy(dtype=int))[:, None]
     from scsalient.nn import Covariates
 

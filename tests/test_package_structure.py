@@ -8,6 +8,8 @@ import importlib
 import inspect
 import pkgutil
 import re
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -135,6 +137,22 @@ def docstrings(source: Path) -> Iterator[str]:
             yield text
 
 
+def private_imports(source: Path) -> Iterator[str]:
+    """Names with an underscore that a file imports from another package."""
+    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level == 0:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            continue
+        for name in names:
+            package, *inner = name.split(".")
+            if package not in {"scsalient", "__future__"}:
+                if any(part.startswith("_") for part in inner):
+                    yield name
+
+
 def named_keys(text: str) -> set[str]:
     return set(re.findall(r"\bX_[a-z]\w*", text))
 
@@ -142,6 +160,22 @@ def named_keys(text: str) -> set[str]:
 def test_fixed_names_are_public():
     assert FIXED_NAMES - set(public_names()) == set()
     assert CONTRASTIVE_METHODS - set(dir(scsalient.ContrastiveVAE)) == set()
+
+
+def test_public_names_are_imported_when_asked_for():
+    code = (
+        "import sys, scsalient; assert not {'torch', 'scvi', 'numpy'} & set(sys.modules);"
+        "assert set(scsalient.__all__) <= set(dir(scsalient));"
+        "from scsalient import *; assert callable(ContrastiveVAE.train) and callable(pl.salient);"
+        "import scsalient.model; assert scsalient.ContrastiveVAE is scsalient.model.ContrastiveVAE"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_name_that_does_not_exist_is_an_attribute_error():
+    assert not hasattr(scsalient, "ContrastiveVAEE")
+    with pytest.raises(AttributeError, match="has no attribute 'nope'"):
+        scsalient.nope  # noqa: B018
 
 
 def test_all_lists_exist_without_repeats():
@@ -186,6 +220,27 @@ def test_models_take_only_the_data_by_position(model):
 def test_docstrings_name_only_known_keys(path):
     known = {value for name, value in vars(_keys).items() if name.isupper()} | SCANPY_KEYS
     assert {key for text in docstrings(path) for key in named_keys(text)} - known == set()
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT / "src")))
+def test_private_names_of_other_packages_are_imported_in_compat_only(path):
+    # They move between releases, and one file is easily mended
+    allowed = path == ROOT / "src" / "scsalient" / "_compat.py"
+    assert allowed or list(private_imports(path)) == []
+
+
+def test_private_imports_are_seen(tmp_path):
+    source = tmp_path / "source.py"
+    source.write_text(
+        "import scvi.train._plans\nfrom scvi.model import _utils, base\n"
+        "from scvi.data._constants import _X\nfrom scsalient._keys import OBS_ROLE\n"
+        "from __future__ import annotations\n"
+    )
+    assert list(private_imports(source)) == [
+        "scvi.train._plans",
+        "scvi.model._utils",
+        "scvi.data._constants._X",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+from functools import partial
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import scanpy as sc
+from matplotlib.colors import to_hex, to_rgba
 
-from factories import make_counts, make_trained
-from scsalient import pl
+from factories import QUIET, make_counts, make_trained
+from scsalient import StandardVAE, pl
 
 
 @pytest.fixture
@@ -48,6 +52,102 @@ def test_salient_leaves_the_data_as_they_were(embedded):
     assert (list(embedded.obsm), list(embedded.obs), list(embedded.uns)) == before
 
 
+def test_salient_greys_background_cells_behind_the_target_cells(embedded):
+    embedded.obs["batch"] = embedded.obs["batch"].astype("category")
+    embedded.uns["batch_colors"] = ["#ff0000", "#00ff00"]
+    axis = pl.salient(embedded, "batch", cells="contrast", show=False)
+    colours = axis.collections[0].get_facecolors()
+    grey = to_rgba("lightgray")
+    is_grey = (np.abs(colours - grey) < 0.01).all(axis=1)
+    assert is_grey.tolist() == [True] * 40 + [False] * 60
+    assert {to_hex(c) for c in colours[40:]} == {"#ff0000", "#00ff00"}
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["a", "b"]
+
+
+def test_salient_legend_leaves_out_what_only_grey_cells_have(embedded):
+    axis = pl.salient(embedded, "condition", cells="contrast", show=False)
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["treated"]
+
+
+def test_salient_contrast_without_a_column_colours_the_target_cells(embedded):
+    axis = pl.salient(embedded, cells="contrast", show=False)
+    assert len(np.unique(axis.collections[0].get_facecolors(), axis=0)) == 2
+    assert "cells" not in embedded.obs
+
+
+def test_salient_contrast_leaves_out_cells_of_neither(embedded):
+    embedded.obs["condition"] = ["treated"] * 50 + ["other"] * 10 + ["control"] * 40
+    for cells, n in (("target", 50), ("contrast", 90), ("all", 100)):
+        axis = pl.salient(embedded, cells=cells, show=False)
+        assert len(axis.collections[0].get_offsets()) == n
+
+
+def test_one_latent_is_a_strip_for_each_category(embedded):
+    embedded.obsm["one"] = embedded.obsm["X_cvae_salient"][:, :1]
+    axis = pl.salient(embedded, "batch", key="one", cells="contrast", show=False)
+    assert [text.get_text() for text in axis.get_xticklabels()] == ["a", "b", "background"]
+    assert axis.get_ylabel() == "salient1"
+    points = axis.collections[0].get_offsets()
+    np.testing.assert_allclose(np.sort(points[:, 1]), np.sort(embedded.obsm["one"][:, 0]))
+    strips, counts = np.unique(np.rint(points[:, 0]), return_counts=True)
+    assert dict(zip(strips, counts, strict=True)) == {0: 30, 1: 30, 2: 40}
+
+
+def test_one_of_several_latents(embedded):
+    axes = pl.salient(embedded, ["score", "gene_0", "batch"], components=2, show=False)
+    assert [axis.get_ylabel() for axis in axes] == ["salient2"] * 3
+    assert [axis.get_title() for axis in axes] == ["score", "gene_0", "batch"]
+
+
+def test_strip_shows_cells_without_a_category(embedded):
+    embedded.obs["batch"] = embedded.obs["batch"].astype("category")
+    embedded.obs.loc[embedded.obs_names[:5], "batch"] = np.nan
+    axis = pl.salient(embedded, "batch", components=1, show=False)
+    assert [text.get_text() for text in axis.get_xticklabels()] == ["a", "b", "NA"]
+
+
+@pytest.mark.parametrize("components", [None, 1])
+def test_salient_finds_genes_of_raw(embedded, components):
+    embedded.raw = embedded.copy()
+    fewer = embedded[:, 3:].copy()
+    axis = pl.salient(fewer, "gene_0", components=components, show=False)
+    colours = np.asarray(axis.collections[0].get_array())
+    expected = embedded.X[:60, 0].toarray().ravel()
+    np.testing.assert_allclose(np.sort(colours), np.sort(expected))
+
+
+@pytest.mark.parametrize("components", [None, 1])
+def test_salient_follows_the_rules_of_scanpy(embedded, components, tmp_path, monkeypatch):
+    monkeypatch.setattr(plt, "show", lambda: shown.append(1))
+    shown: list[int] = []
+    figure, axis = plt.subplots()
+    draw = partial(pl.salient, embedded, "batch", components=components)
+    assert draw(ax=axis, show=False) is axis
+    assert len(draw(return_fig=True).axes) == 1
+    assert draw(show=True) is None
+    assert shown == [1]
+    before = sc.settings.figdir
+    try:
+        sc.settings.figdir = tmp_path / "new"
+        draw(save="_mine.pdf", show=False)
+        draw(save=True, show=False)
+    finally:
+        sc.settings.figdir = before
+    files = sorted(path.name for path in (tmp_path / "new").iterdir())
+    assert files == ["salient.pdf", "salient_mine.pdf"]
+    with pytest.raises(ValueError, match="`ax` takes one panel"):
+        pl.salient(embedded, ["batch", "score"], ax=axis)
+    assert len(figure.axes) == 1
+
+
+@pytest.mark.parametrize("components", [None, 1])
+def test_many_points_are_pixels_in_vector_graphics(embedded, components, monkeypatch):
+    draw = partial(pl.salient, embedded, ["batch", "score"], components=components, show=False)
+    assert not any(axis.collections[0].get_rasterized() for axis in draw())
+    monkeypatch.setattr("scsalient.pl._salient._MAX_VECTOR_CELLS", 50)
+    assert all(axis.collections[0].get_rasterized() for axis in draw())
+
+
 def test_salient_without_latents():
     with pytest.raises(KeyError, match=r"run `model.embed\(\)` first"):
         pl.salient(make_counts())
@@ -56,38 +156,83 @@ def test_salient_without_latents():
 def test_salient_bad_arguments(embedded):
     with pytest.raises(KeyError, match="`color` should name"):
         pl.salient(embedded, "nope")
-    with pytest.raises(ValueError, match="`components` should be two dimensions from 1 to 3"):
-        pl.salient(embedded, components=(1, 4))
+    for components in ((1, 4), (0, 1), (1, 2, 3), (), 4, (1, "2")):
+        with pytest.raises(ValueError, match="`components` should be one or two dimensions from 1"):
+            pl.salient(embedded, components=components)
     with pytest.raises(ValueError, match="`cells` should be"):
         pl.salient(embedded, cells="some")
-    embedded.obsm["one"] = np.ones((100, 1))
-    with pytest.raises(ValueError, match="at least 2 dimensions"):
-        pl.salient(embedded, key="one")
     del embedded.uns["cvae"]
     with pytest.raises(KeyError, match="which cells are targets"):
         pl.salient(embedded)
 
 
-def test_training_draws_a_panel_for_each_term():
-    model = make_trained(max_epochs=3, train={"check_val_every_n_epoch": 1})
-    figure = pl.training(model)
-    titles = [axis.get_title() for axis in figure.axes]
-    assert "total correlation (nats)" in titles
-    assert len(titles) == 11
-    elbo = figure.axes[titles.index("negative ELBO (nats per cell)")]
-    assert [line.get_label() for line in elbo.lines] == ["training", "validation"]
-    np.testing.assert_allclose(
-        elbo.lines[0].get_ydata(), model.history["elbo_train"].to_numpy(dtype=float).ravel()
-    )
-    plt.close(figure)
+@pytest.fixture(scope="module")
+def trained():
+    return make_trained(max_epochs=3, train={"check_val_every_n_epoch": 1})
+
+
+def test_training_draws_terms_of_one_unit_together(trained):
+    axes = pl.training(trained, show=False)
+    labels = {a.get_title(): [line.get_label() for line in a.lines] for a in axes}
+    assert labels["negative ELBO (nats per cell)"] == ["training", "validation"]
+    assert labels["reconstruction (nats per cell)"] == [
+        f"{group} cells, {mode}"
+        for group in ("target", "background")
+        for mode in ("training", "validation")
+    ]
+    assert len(labels) == 6
+    (elbo,) = (a for a in axes if "ELBO" in a.get_title())
+    for line, mode in zip(elbo.lines, ("train", "validation"), strict=True):
+        expected = trained.history[f"elbo_{mode}"].to_numpy(dtype=float).ravel()
+        np.testing.assert_allclose(line.get_ydata(), expected)
+
+
+def test_training_skips_epochs(trained):
+    axis = pl.training(trained, terms=["mmd"], skip_epochs=1, show=False)
+    expected = trained.history["mmd_train"].to_numpy(dtype=float).ravel()[1:]
+    np.testing.assert_allclose(axis.lines[0].get_ydata(), expected)
+    np.testing.assert_array_equal(axis.lines[0].get_xdata(), [1, 2])
+    for skip_epochs in (-1, 3):
+        with pytest.raises(ValueError, match="`skip_epochs` should be from 0 to 2"):
+            pl.training(trained, skip_epochs=skip_epochs)
+
+
+def test_training_groups_terms_as_asked(trained):
+    figure = pl.training(trained, terms=["elbo", ["kl_salient", "mmd"]], return_fig=True)
+    assert [a.get_title() for a in figure.axes] == [
+        "negative ELBO (nats per cell)",
+        "kl_salient, mmd",
+    ]
+    assert len(figure.axes[1].lines) == 4
 
 
 def test_training_of_chosen_terms():
     history = {"mmd_train": pd.DataFrame({"mmd_train": [2.0, 1.0]})}
-    figure = pl.training(history, terms=["mmd"])
-    assert [axis.get_title() for axis in figure.axes] == ["MMD of z between groups"]
-    with pytest.raises(ValueError, match="`terms` should be among"):
-        pl.training(history, terms=["nope"])
+    axis = pl.training(history, terms=["mmd"], show=False)
+    assert axis.get_title() == "MMD of z between groups"
+    for terms in (["nope"], [["mmd", "nope"]], [], [[]]):
+        with pytest.raises(ValueError, match="`terms` should be among"):
+            pl.training(history, terms=terms)
+
+
+def test_training_draws_on_given_axes(trained):
+    _, axis = plt.subplots()
+    assert pl.training(trained, terms=["elbo"], ax=axis, show=False) is axis
+    with pytest.raises(ValueError, match="`ax` takes one panel, found 6"):
+        pl.training(trained, ax=axis)
+
+
+def test_training_of_a_standard_vae():
+    adata = make_counts()
+    StandardVAE.setup_anndata(adata)
+    model = StandardVAE(adata, n_latent=2, n_hidden=16)
+    model.train(2, **QUIET)
+    titles = [a.get_title() for a in pl.training(model, show=False)]
+    assert titles == [
+        "negative ELBO (nats per cell)",
+        "reconstruction (nats per cell)",
+        "KL from the prior (nats per cell)",
+    ]
 
 
 def test_training_of_an_untrained_model():

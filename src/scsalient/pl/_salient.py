@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from itertools import chain
+from typing import TYPE_CHECKING, Any, get_args
 
+import numpy as np
 import scanpy as sc
 
 from scsalient import _keys
+from scsalient.pl._finish import finished
+from scsalient.pl._shown import BASIS, ROLE, Cells, shown_cells
+from scsalient.pl._strip import strip
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from anndata import AnnData
 
+_MAX_VECTOR_CELLS = 5000
+
 
 def salient(
     adata: AnnData,
     color: str | Sequence[str] | None = None,
     *,
-    components: tuple[int, int] = (1, 2),
-    cells: Literal["target", "all"] = "target",
+    components: int | tuple[int, int] | None = None,
+    cells: Cells = "target",
     key: str = _keys.OBSM_SALIENT,
+    show: bool | None = None,
+    save: bool | str | None = None,
+    return_fig: bool | None = None,
     **kwargs: Any,
 ) -> Any:
-    """Scatter of two salient latents, one panel for each colour.
+    """Scatter of two salient latents, or strip of one, one panel for each colour.
 
     Parameters
     ----------
@@ -32,70 +42,81 @@ def salient(
     color
         Column or columns of ``.obs``, or genes.
     components
-        Dimensions to draw, counted from 1.
+        Dimensions to draw, counted from 1: two for a scatter, one for a strip for each category.
+        `None` for the first two, or the only one.
     cells
-        ``"target"`` draws the target cells only, ``"all"`` every cell.
+        ``"target"`` draws the target cells only; ``"contrast"`` also draws the background cells,
+        in grey behind them, to show what no response looks like; ``"all"`` draws every cell
+        alike.
     key
         Latents in ``.obsm``.
+    show, save, return_fig
+        As in :func:`scanpy.pl.embedding`. In vector graphics the points of more than 5,000 cells
+        are saved as pixels, or no program could open the file.
     **kwargs
-        Further arguments of :func:`scanpy.pl.embedding`, such as ``show``, ``save``, ``ax``,
-        ``return_fig``, ``ncols`` and ``size``.
+        Further arguments of :func:`scanpy.pl.embedding`, such as ``ax``, ``ncols`` and ``size``.
 
     Returns
     -------
-    As :func:`scanpy.pl.embedding`.
+    As :func:`scanpy.pl.embedding`: the figure with ``return_fig=True``; else, unless it is shown,
+    the axes, or a list of them for several colours.
 
     Raises
     ------
     KeyError
         When the latents, a column, or the condition is missing.
     ValueError
-        When a dimension is out of range.
+        When a dimension is out of range, or ``cells`` unknown.
     """
     if key not in adata.obsm:
         msg = f"`adata.obsm` has no {key!r}. Train a model and run `model.embed()` first."
         raise KeyError(msg)
-    latent = adata.obsm[key]
-    n_latent = latent.shape[1]
-    if n_latent < 2:
-        msg = (
-            f"`adata.obsm[{key!r}]` should have at least 2 dimensions to draw, found {n_latent}. "
-            "Use `sc.pl.violin` on a column of it."
-        )
-        raise ValueError(msg)
-    if len(components) != 2 or not all(1 <= c <= n_latent for c in components):
-        msg = f"`components` should be two dimensions from 1 to {n_latent}, found {components}."
-        raise ValueError(msg)
-    if cells not in ("target", "all"):
-        msg = f"`cells` should be 'target' or 'all', found {cells!r}."
+    chosen = _components(components, adata.obsm[key].shape[1])
+    if cells not in get_args(Cells):
+        msg = f"`cells` should be one of {list(get_args(Cells))}, found {cells!r}."
         raise ValueError(msg)
     colors = [color] if isinstance(color, str) else list(color or [])
-    missing = [c for c in colors if c not in adata.obs and c not in adata.var_names]
+    genes = adata.var_names if adata.raw is None else adata.var_names.union(adata.raw.var_names)
+    missing = [c for c in colors if c not in adata.obs and c not in genes]
     if missing:
-        msg = f"`color` should name columns of `adata.obs` or genes, found {missing}."
+        msg = (
+            f"`color` should name columns of `adata.obs` or genes, found {missing}. The columns "
+            f"are {list(adata.obs.columns)}."
+        )
         raise KeyError(msg)
+    if kwargs.get("ax") is not None and len(colors) > 1:
+        msg = f"`ax` takes one panel, found {len(colors)} colours. Pass one `color`, or no `ax`."
+        raise ValueError(msg)
 
-    # A small copy with the latents under a name that scanpy turns into axis labels.
-    keep = slice(None)
-    if cells == "target":
-        if _keys.UNS_CVAE not in adata.uns:
-            msg = (
-                f"`adata.uns` has no {_keys.UNS_CVAE!r}, which says which cells are targets. Run "
-                "`model.embed()`, or pass `cells='all'`."
-            )
-            raise KeyError(msg)
-        roles = adata.uns[_keys.UNS_CVAE]
-        keep = adata.obs[roles["condition_key"]].astype(str).isin(list(roles["target"]))
-        keep = keep.to_numpy()
-    genes = [c for c in colors if c not in adata.obs]
-    shown = adata[keep, genes].copy() if genes else adata[keep, :1].copy()
-    shown.obsm = {"salient": latent[keep]}
-    for column in colors:
-        palette = f"{column}_colors"
-        if palette in adata.uns and column in shown.obs:
-            # scanpy counts colours by category, and some categories may have no target cell.
-            order = list(adata.obs[column].astype("category").cat.categories)
-            left = list(shown.obs[column].astype("category").cat.categories)
-            shown.uns[palette] = [adata.uns[palette][order.index(c)] for c in left]
-    dimensions = tuple(c - 1 for c in components)
-    return sc.pl.embedding(shown, "salient", color=color, dimensions=dimensions, **kwargs)
+    shown = shown_cells(adata, colors, cells=cells, key=key)
+    if ROLE in shown.adata.obs and not colors:
+        color, colors = ROLE, [ROLE]
+        kwargs = {"title": ""} | kwargs
+    if len(chosen) == 1:
+        axes = strip(shown, colors, component=chosen[0], **kwargs)
+    else:
+        if not shown.coloured.all():
+            kwargs = {"mask_obs": shown.coloured, "na_in_legend": False} | kwargs
+        dimensions = (chosen[0] - 1, chosen[1] - 1)
+        drawn = sc.pl.embedding(
+            shown.adata, BASIS, color=color, dimensions=dimensions, show=False, save=False, **kwargs
+        )
+        axes = drawn if isinstance(drawn, list) else [drawn]
+    if shown.adata.n_obs > _MAX_VECTOR_CELLS:
+        for collection in chain.from_iterable(axis.collections for axis in axes):
+            collection.set_rasterized(True)
+    return finished(axes[0].figure, axes, name=BASIS, show=show, save=save, return_fig=return_fig)
+
+
+def _components(components: Any, n_latent: int) -> tuple[int, ...]:
+    if components is None:
+        return tuple(range(1, min(n_latent, 2) + 1))
+    chosen = (components,) if isinstance(components, int | np.integer) else tuple(components)
+    is_valid = all(isinstance(c, int | np.integer) and 1 <= c <= n_latent for c in chosen)
+    if len(chosen) not in (1, 2) or not is_valid:
+        msg = (
+            f"`components` should be one or two dimensions from 1 to {n_latent}, found "
+            f"{components}."
+        )
+        raise ValueError(msg)
+    return chosen

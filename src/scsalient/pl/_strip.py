@@ -1,0 +1,124 @@
+"""One salient latent: a strip of cells as wide as cells are many."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import scanpy as sc
+
+from scsalient.pl._shown import BASIS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+
+    from scsalient.pl._shown import Shown
+
+_BACKGROUND = "background"
+_BINS = 40
+_HALF_WIDTH = 0.42
+_DEFAULT_COLUMNS = 4
+
+
+def strip(
+    shown: Shown,
+    colors: Sequence[str],
+    *,
+    component: int,
+    ax: Axes | None = None,
+    ncols: int = _DEFAULT_COLUMNS,
+    **kwargs: Any,
+) -> list[Axes]:
+    """Draw one latent, one strip for each category and one panel for each colour.
+
+    Parameters
+    ----------
+    shown
+        Cells to draw.
+    colors
+        Columns of ``.obs`` and genes; empty for one panel without colours.
+    component
+        Dimension to draw, counted from 1.
+    ax
+        Axes to draw on, for one panel.
+    ncols
+        Panels in a row.
+    **kwargs
+        Further arguments of :func:`scanpy.pl.embedding`.
+
+    Returns
+    -------
+    The axes, one for each colour.
+    """
+    panels: list[str | None] = list(colors) or [None]
+    if ax is not None:
+        axes = [ax]
+    else:
+        ncols = min(ncols, len(panels))
+        nrows = -(-len(panels) // ncols)
+        width, height = plt.rcParams["figure.figsize"]
+        _, grid = plt.subplots(
+            nrows,
+            ncols,
+            figsize=(1.15 * width * ncols, height * nrows),
+            squeeze=False,
+            layout="constrained",
+        )
+        axes = list(grid.flat)
+        for empty in axes[len(panels) :]:
+            empty.remove()
+        axes = axes[: len(panels)]
+    for axis, color in zip(axes, panels, strict=True):
+        _draw(axis, shown, color, component=component, **kwargs)
+    return axes
+
+
+def _draw(axis: Axes, shown: Shown, color: str | None, *, component: int, **kwargs: Any) -> None:
+    adata = shown.adata.copy()
+    values = np.asarray(adata.obsm[BASIS])[:, component - 1].astype(float)
+    is_discrete = color in adata.obs and not pd.api.types.is_numeric_dtype(adata.obs[color])
+    if is_discrete:
+        codes, names = adata.obs[color].cat.codes.to_numpy(), list(adata.obs[color].cat.categories)
+    else:
+        codes, names = np.zeros(adata.n_obs, dtype=int), ["" if shown.coloured.all() else "target"]
+    if (codes[shown.coloured] < 0).any():
+        codes = np.where(codes < 0, len(names), codes)
+        names.append("NA")
+    if not shown.coloured.all():
+        codes = np.where(shown.coloured, codes, len(names))
+        names.append(_BACKGROUND)
+    adata.obsm["strip"] = np.column_stack([codes + _spread(values, codes), values])
+    sc.pl.embedding(
+        adata,
+        "strip",
+        color=color,
+        mask_obs=None if shown.coloured.all() else shown.coloured,
+        ax=axis,
+        show=False,
+        **({"legend_loc": None} if is_discrete else {}) | {"na_in_legend": False} | kwargs,
+    )
+    # scanpy takes ticks off, which a single latent needs
+    axis.set_xticks(range(len(names)), names)
+    if len(names) > 3:
+        plt.setp(axis.get_xticklabels(), rotation=45, ha="right", rotation_mode="anchor")
+    axis.set_xlim(-0.6, len(names) - 0.4)
+    axis.yaxis.set_major_locator(plt.MaxNLocator(5))
+    axis.set(xlabel="", ylabel=f"{BASIS}{component}")
+
+
+def _spread(values: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Sideways offset of each cell, wider where more cells of its group have the same value."""
+    rng = np.random.default_rng(0)
+    edges = np.histogram_bin_edges(values, bins=_BINS)
+    offset = np.zeros(len(values))
+    for code in np.unique(codes):
+        cells = codes == code
+        counts, _ = np.histogram(values[cells], edges)
+        bins = np.clip(np.searchsorted(edges, values[cells], side="right") - 1, 0, _BINS - 1)
+        width = counts[bins] / counts.max()
+        offset[cells] = _HALF_WIDTH * width * rng.uniform(-1, 1, cells.sum())
+    return offset

@@ -16,6 +16,7 @@ from scsalient.data._fields import roles_from_registry
 from scsalient.model._base import check_architecture
 from scsalient.model._criticism import CriticismMixin
 from scsalient.model._decoding import DecodingMixin
+from scsalient.model._evidence import EvidenceMixin
 from scsalient.model._fields import check_columns, shared_fields
 from scsalient.model._latents import LatentsMixin
 from scsalient.model._training import TrainingMixin
@@ -33,7 +34,7 @@ _FEW_CELLS = 20
 _KINDS = ("salient", "background")
 
 
-class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin):
+class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin, EvidenceMixin):
     """Contrastive variational autoencoder (Abid and Zou 2019, arXiv 1902.04601).
 
     Splits the variation of cells into salient latents ``s``, which only target cells have, and

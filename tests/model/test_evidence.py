@@ -152,8 +152,7 @@ def test_bad_requests(with_response):
     with pytest.raises(RuntimeError, match="needs a trained model"):
         make_model().evidence()
     for level in (0, 1, 2.0):
-        with pytest.raises(ValueError, match="`level` should lie between 0 and 1"):
+        with pytest.raises(ValueError, match=r"`level` should be a number in \(0, 1\)"):
             with_response.evidence(level=level)
-    for n_permutations in (10, 100.5):
-        with pytest.raises(ValueError, match="`n_permutations` should be an integer of at least"):
-            with_response.evidence(n_permutations=n_permutations)
+    with pytest.raises(ValueError, match="`n_permutations` should be an integer of at least 99"):
+        with_response.evidence(n_permutations=10)

@@ -10,6 +10,7 @@ import torch
 from scvi import REGISTRY_KEYS
 
 from scsalient import _keys
+from scsalient._arguments import check_integer, check_number
 from scsalient.data import Role
 from scsalient.model._base import LatentModel
 
@@ -153,7 +154,8 @@ class EvidenceMixin(LatentModel):
         absence: a weak response, or one of a few cells, needs more cells. A model that was trained
         twice on different splits has seen the cells that it holds out.
         """
-        _check(level=level, n_permutations=n_permutations)
+        check_number("level", level, low=0, high=1, low_included=False, high_included=False)
+        check_integer("n_permutations", n_permutations, low=99)
         if not self.is_trained:
             msg = "`evidence` needs a trained model, found an untrained one. Run `train` first."
             raise RuntimeError(msg)
@@ -202,15 +204,6 @@ class EvidenceMixin(LatentModel):
             parts.append((with_s - without, *(code.squeeze(-1) for code in codes)))
         gains, roles, batches = (torch.cat(p).cpu().numpy() for p in zip(*parts, strict=True))
         return gains.astype(np.float64), roles, batches
-
-
-def _check(*, level: float, n_permutations: int) -> None:
-    if not 0 < level < 1:
-        msg = f"`level` should lie between 0 and 1, found {level!r}."
-        raise ValueError(msg)
-    if not isinstance(n_permutations, int | np.integer) or n_permutations < 99:
-        msg = f"`n_permutations` should be an integer of at least 99, found {n_permutations!r}."
-        raise ValueError(msg)
 
 
 def _p_value(

@@ -43,6 +43,7 @@ FIXED_NAMES = {
 CONTRASTIVE_METHODS = {
     "denoise",
     "embed",
+    "evidence",
     "generate",
     "get_elbo",
     "get_latent_representation",

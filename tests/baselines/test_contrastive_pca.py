@@ -87,7 +87,7 @@ def test_counts_warn():
         ({"alpha": -1}, "`alpha` should be finite and not negative"),
         ({"alpha": "best"}, "`alpha` should be a number"),
         ({"alpha": []}, "`alpha` should have at least one candidate"),
-        ({"n_components": 7}, r"`n_components` should be from 1 to 6"),
+        ({"n_components": 7}, r"`n_components` should be an integer from 1 to 6"),
     ],
 )
 def test_bad_arguments(kwargs, message):

@@ -75,6 +75,7 @@ def test_writes_latents_into_a_copy(cells, tmp_path):
     assert (copy.X != source.X).nnz == 0
     assert "60 target, 40 background, 0 neither" in result.stdout
     assert "1 epochs" in result.stdout
+    assert "Outcome: Cannot tell" in result.stdout
     assert str(output) in result.stdout
 
 

@@ -71,9 +71,9 @@ def test_a_single_cell_goes_into_training():
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"train_size": 0.0}, r"`train_size` should lie in \(0, 1\]"),
+        ({"train_size": 0.0}, r"`train_size` should be a number in \(0, 1\]"),
         ({"train_size": 0.9, "validation_size": 0.3}, "`validation_size` should lie between"),
-        ({"batch_size": 0}, "`batch_size` should be at least 1"),
+        ({"batch_size": 0}, "`batch_size` should be an integer of at least 1"),
     ],
 )
 def test_sizes_out_of_range(kwargs, message):

@@ -79,7 +79,7 @@ def test_draws_follow_the_seed(trained):
     ("kwargs", "message"),
     [
         ({"kind": "noise"}, "`kind` should be"),
-        ({"n_samples": 0, "give_mean": False}, "`n_samples` should be at least 1"),
+        ({"n_samples": 0, "give_mean": False}, "`n_samples` should be an integer of at least 1"),
         ({"n_samples": 2}, "asks for draws from the posterior"),
         ({"indices": [1000]}, "`indices` should lie between"),
         ({"indices": np.ones(3, dtype=bool)}, "`indices` as a mask"),

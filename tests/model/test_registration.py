@@ -31,7 +31,7 @@ def test_bad_conditions(args, error, message):
     [
         ({"target": "nope"}, ValueError, "`target` should name categories"),
         ({"target": "control"}, ValueError, "no category in common"),
-        ({"layer": "nope"}, KeyError, "`layer` should be one of"),
+        ({"layer": "nope"}, KeyError, "`layer` should name a layer"),
         ({"batch_key": "nope"}, KeyError, "`batch_key` should name columns"),
         ({"size_factor_key": "batch"}, ValueError, "should hold numbers"),
         ({"size_factor_key": "score"}, ValueError, "should be positive"),
@@ -102,8 +102,7 @@ def test_bernoulli_wants_values_from_zero_to_one():
     [
         ({"likelihood": "normal"}, "`likelihood` should be one of"),
         ({"n_salient_latent": 0}, "`n_salient_latent` should be an integer"),
-        ({"n_hidden": 2.5}, "`n_hidden` should be an integer"),
-        ({"dropout_rate": 1.0}, "`dropout_rate` should lie"),
+        ({"dropout_rate": 1.0}, "`dropout_rate` should be a number in"),
         ({"use_bias": False, "use_batch_norm": True}, "`use_bias=False`"),
         ({"discriminator": "svm"}, "`discriminator` should be"),
         ({"network": "conv"}, "`network` should be"),

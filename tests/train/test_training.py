@@ -82,7 +82,7 @@ def test_early_stopping_without_validation_cells():
 
 
 def test_bad_number_of_epochs():
-    with pytest.raises(ValueError, match="`max_epochs` should be at least 1"):
+    with pytest.raises(ValueError, match="`max_epochs` should be an integer of at least 1"):
         make_model().train(0, **QUIET)
 
 

@@ -15,7 +15,8 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
 
 from scsalient import _keys
-from scsalient.data import Role, resolve_roles
+from scsalient._arguments import check_integer
+from scsalient.data import Role, check_finite, data_matrix, resolve_roles, row_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
@@ -152,8 +153,12 @@ def contrastive_pca(
     roles = resolve_roles(adata, condition_key, background, target=target)
     role = roles.of(adata)
     genes = _gene_mask(adata, use_highly_variable)
-    data = _matrix(adata, layer)[:, genes]
-    _check_integer("n_components", n_components, 1, data.shape[1], "the number of genes used")
+    data = data_matrix(adata, layer)
+    # Rows are what is cut from here on
+    data = (data.tocsr() if sparse.issparse(data) else np.asarray(data))[:, genes]
+    check_integer(
+        "n_components", n_components, low=1, high=data.shape[1], meaning="the number of genes used"
+    )
     alphas = _alphas(alpha)
 
     in_target, in_background = role == Role.TARGET, role == Role.BACKGROUND
@@ -166,9 +171,10 @@ def contrastive_pca(
             raise ValueError(msg)
     n_scored = min(int(in_target.sum()), _MAX_SCORED_CELLS)
     if len(alphas) > 1:
-        _check_integer("n_clusters", n_clusters, 2, n_scored - 1, "the number of target cells - 1")
+        meaning = "one less than the number of target cells"
+        check_integer("n_clusters", n_clusters, low=2, high=n_scored - 1, meaning=meaning)
     where = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
-    if _check_finite(data, where):
+    if _look_raw(data, where):
         warnings.warn(
             f"`{where}` holds only non-negative integers, which looks like raw counts; "
             "`contrastive_pca` expects log-normalised values. Run `sc.pp.normalize_total(adata)` "
@@ -252,21 +258,6 @@ def _gene_mask(adata: AnnData, use_highly_variable: bool | None) -> np.ndarray:
     return mask
 
 
-def _matrix(adata: AnnData, layer: str | None) -> Any:
-    if layer is not None and layer not in adata.layers:
-        msg = (
-            f"`layer` should name a layer of `adata`, found {layer!r}, which is not among "
-            f"{list(adata.layers)}. Pass one of these, or `None` for `adata.X`."
-        )
-        raise KeyError(msg)
-    data = adata.X if layer is None else adata.layers[layer]
-    if data is None:
-        msg = "`adata` should have values in `adata.X`, found none. Pass `layer`."
-        raise ValueError(msg)
-    # Rows are what is cut from here on
-    return data.tocsr() if sparse.issparse(data) else np.asarray(data)
-
-
 def _alphas(alpha: Any) -> np.ndarray:
     if isinstance(alpha, str):
         if alpha != "auto":
@@ -298,35 +289,15 @@ def _alphas(alpha: Any) -> np.ndarray:
     return alphas
 
 
-def _check_integer(argument: str, value: Any, low: int, high: int, meaning: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        msg = f"`{argument}` should be an integer, found {value!r} of type {type(value).__name__}."
-        raise TypeError(msg)
-    if not low <= value <= high:
-        msg = (
-            f"`{argument}` should be from {low} to {high} ({meaning}), found {value}. Pass a "
-            "number in that range."
-        )
-        raise ValueError(msg)
-
-
-def _check_finite(data: Any, where: str) -> bool:
-    """Raise on NaN and infinity; tell whether the values look like raw counts."""
-    looks_raw, highest = True, 0.0
-    for start, stop in _blocks(*data.shape):
-        block = data[start:stop]
-        values = block.data if sparse.issparse(block) else block
-        n_bad = int(values.size - np.isfinite(values).sum())
-        if n_bad:
-            msg = (
-                f"`{where}` should hold finite numbers, found {n_bad} NaN or infinite values in "
-                f"cells {start} to {stop - 1}. Remove or impute them first."
-            )
-            raise ValueError(msg)
-        looks_raw = looks_raw and bool((values >= 0).all() and (values == np.rint(values)).all())
+def _look_raw(data: Any, where: str) -> bool:
+    """Check that all values are finite; tell whether they look like raw counts."""
+    look_raw, highest = True, 0.0
+    for start, block in row_blocks(data):
+        values = check_finite(block, where, start=start)
+        look_raw = look_raw and bool((values >= 0).all() and (values == np.rint(values)).all())
         highest = max(highest, float(values.max())) if values.size else highest
     # Zeros and ones may be any binary feature
-    return looks_raw and highest > 1
+    return look_raw and highest > 1
 
 
 def _blocks(n_rows: int, n_columns: int) -> Iterator[tuple[int, int]]:

@@ -215,6 +215,7 @@ def _summarise(model: ContrastiveVAE, options: FitOptions, *, seconds: float) ->
         f"{counts[Role.NEITHER]} neither"
     )
     typer.echo(f"Trained: {n_epochs} epochs; all done in {seconds:.0f} s")
+    typer.echo(f"Outcome: {model.evidence()}")
     typer.echo(
         f"Latents: .obsm[{_keys.OBSM_SALIENT!r}] ({options.n_salient_latent} dimensions) and "
         f".obsm[{_keys.OBSM_BACKGROUND!r}] ({options.n_background_latent}) in {options.output}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,100 @@ if TYPE_CHECKING:
     Support = Literal["real", "unit", "counts"]
 
 _CHUNK_ROWS = 8192
+_MAX_NAMED = 8
+
+
+def data_matrix(adata: AnnData, layer: str | None) -> Any:
+    """Values of ``.X`` or of a layer, which are there and are numbers.
+
+    Parameters
+    ----------
+    adata
+        Data; in memory or backed, dense or sparse.
+    layer
+        Layer with the values, `None` for ``.X``.
+
+    Raises
+    ------
+    KeyError
+        When the layer is missing.
+    TypeError
+        When the values are no real numbers.
+    ValueError
+        When there are no values.
+    """
+    if layer is not None and layer not in adata.layers:
+        msg = (
+            f"`layer` should name a layer of `adata`, one of {list(adata.layers)}, found "
+            f"{layer!r}. Pass one of these, or `None` for `adata.X`."
+        )
+        raise KeyError(msg)
+    data = adata.X if layer is None else adata.layers[layer]
+    if data is None or 0 in adata.shape:
+        msg = (
+            f"`adata` should have cells, variables and values in `{_where(layer)}`, found shape "
+            f"{adata.shape}{' and no values' if data is None else ''}. Pass data with values, or "
+            "the `layer` that has them."
+        )
+        raise ValueError(msg)
+    if np.dtype(data.dtype).kind not in "biuf":
+        msg = (
+            f"`{_where(layer)}` should hold real numbers, found values of type {data.dtype}. "
+            "Convert them first."
+        )
+        raise TypeError(msg)
+    return data
+
+
+def row_blocks(data: Any, n_rows: int = _CHUNK_ROWS) -> Iterator[tuple[int, Any]]:
+    """Consecutive rows of a matrix and where they start; a file is read block by block.
+
+    Parameters
+    ----------
+    data
+        Matrix with ``n_cells`` rows, dense or sparse, in memory or in a file.
+    n_rows
+        Rows at a time.
+    """
+    if sparse.issparse(data) and data.format == "csc":
+        # Rows of a CSC matrix are slow to cut, and it is in memory anyway.
+        data = data.tocsr()
+    for start in range(0, data.shape[0], n_rows):
+        block = data[start : start + n_rows]
+        yield start, block if sparse.issparse(block) else np.asarray(block)
+
+
+def check_finite(block: Any, where: str, *, start: int) -> np.ndarray:
+    """Stored values of some rows, which are neither NaN nor infinite.
+
+    Parameters
+    ----------
+    block
+        Rows, dense or sparse.
+    where
+        Where they come from, for the message.
+    start
+        Position of the first row.
+
+    Raises
+    ------
+    ValueError
+        When values are NaN or infinite.
+    """
+    values: np.ndarray = block.data if sparse.issparse(block) else block
+    if values.dtype.kind == "f":
+        n_bad = int(values.size - np.isfinite(values).sum())
+        if n_bad:
+            msg = (
+                f"`{where}` should hold finite numbers, found {n_bad} NaN or infinite values "
+                f"in cells {start} to {start + block.shape[0] - 1}. Remove or impute them first."
+            )
+            raise ValueError(msg)
+    return values
+
+
+def _where(layer: str | None) -> str:
+    return "adata.X" if layer is None else f"adata.layers[{layer!r}]"
 
 
 def check_values(
@@ -44,26 +138,20 @@ def check_values(
 
     Raises
     ------
+    KeyError, TypeError
+        When there is no such layer, or the values are no real numbers.
     ValueError
         When values are NaN, infinite or outside the support, or, for counts, when cells are
         empty.
     """
-    where = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
+    where = _where(layer)
     totals = np.zeros(adata.n_obs)
-    for start, block in _row_blocks(adata, layer):
-        stop = start + block.shape[0]
-        values: np.ndarray = block.data if sparse.issparse(block) else block  # type: ignore[assignment]
-        if not np.issubdtype(values.dtype, np.integer) and values.dtype != np.bool_:
-            n_bad = int(values.size - np.isfinite(values).sum())
-            if n_bad:
-                msg = (
-                    f"`{where}` should hold finite numbers, found {n_bad} NaN or infinite values "
-                    f"in cells {start} to {stop - 1}. Remove or impute them before "
-                    "`setup_anndata`."
-                )
-                raise ValueError(msg)
+    for start, block in row_blocks(data_matrix(adata, layer)):
+        values = check_finite(block, where, start=start)
         _check_support(values, where, support, likelihood)
-        totals[start:stop] = np.asarray(block.sum(axis=1, dtype=np.float64)).ravel()
+        totals[start : start + block.shape[0]] = np.asarray(
+            block.sum(axis=1, dtype=np.float64)
+        ).ravel()
     if support == "counts":
         n_empty = int((totals == 0).sum())
         if n_empty:
@@ -109,18 +197,6 @@ def _check_support(values: np.ndarray, where: str, support: Support, likelihood:
             raise ValueError(msg)
 
 
-def _row_blocks(adata: AnnData, layer: str | None) -> Iterator[tuple[int, np.ndarray]]:
-    data = adata.X if layer is None else adata.layers[layer]
-    if sparse.issparse(data) and data.format == "csc":
-        # Rows of a CSC matrix are slow to cut, and it is in memory anyway.
-        data = data.tocsr()
-    for start in range(0, adata.n_obs, _CHUNK_ROWS):
-        block = data[start : start + _CHUNK_ROWS]
-        if not sparse.issparse(block):
-            block = np.asarray(block)
-        yield start, block
-
-
 def warn_if_confounded(
     adata: AnnData,
     roles: np.ndarray,
@@ -154,8 +230,8 @@ def warn_if_confounded(
         table = pd.crosstab(adata.obs[key].to_numpy()[used], is_target)
         if len(table) < 2 or (table > 0).all(axis=1).any():
             continue
-        in_target = [str(c) for c in table.index[table[True] > 0]]
-        in_background = [str(c) for c in table.index[table[False] > 0]]
+        in_target = _named(table.index[table[True] > 0])
+        in_background = _named(table.index[table[False] > 0])
         msg = (
             f"`{argument}` column {key!r} coincides with the condition: categories {in_target} "
             f"have only target cells, {in_background} only background cells. Its effect and the "
@@ -174,3 +250,10 @@ def warn_if_confounded(
                 "be told apart. Leave the column out."
             )
             warnings.warn(msg, UserWarning, stacklevel=stacklevel)
+
+
+def _named(categories: pd.Index) -> list[str]:
+    """Names of categories, not more than one can read."""
+    names = [str(category) for category in categories]
+    left_out = len(names) - _MAX_NAMED
+    return names if left_out <= 0 else [*names[:_MAX_NAMED], f"... {left_out} more"]

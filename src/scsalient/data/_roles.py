@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Sequence
 
     from anndata import AnnData
 
@@ -80,7 +81,7 @@ class ConditionRoles:
 
 def condition_column(adata: AnnData, condition_key: str) -> pd.Series:
     """The condition column, checked: it exists, and every cell has a value."""
-    if condition_key not in adata.obs:
+    if not isinstance(condition_key, str) or condition_key not in adata.obs:
         msg = (
             f"`condition_key` should name a column of `adata.obs`, found {condition_key!r}, "
             f"which is not among {list(adata.obs.columns)}. Pass the column that tells target "
@@ -168,6 +169,12 @@ def _as_categories(
 ) -> tuple[Any, ...]:
     is_list = isinstance(value, list | tuple | set | frozenset | np.ndarray | pd.Index | pd.Series)
     categories = tuple(_as_python(v) for v in value) if is_list else (_as_python(value),)
+    if not all(isinstance(category, Hashable) for category in categories):
+        msg = (
+            f"`{argument}` should be a category of {condition_key!r} or a list of categories, "
+            f"found {value!r}."
+        )
+        raise TypeError(msg)
     categories = tuple(dict.fromkeys(categories))
     if not categories:
         msg = f"`{argument}` should name at least one category of {condition_key!r}, found none."

@@ -10,6 +10,7 @@ import torch
 from scvi import settings
 from torch.utils.data import DataLoader
 
+from scsalient._arguments import check_integer, check_number
 from scsalient.loaders._pairing import PairedBatches, UnpairedBatches
 
 if TYPE_CHECKING:
@@ -59,19 +60,17 @@ class RoleDataSplitter(pl.LightningDataModule):
         **loader_kwargs: Any,
     ) -> None:
         super().__init__()
+        check_integer("batch_size", batch_size, low=1)
+        if validation_size is not None:
+            check_number("validation_size", validation_size, low=0, high=1, high_included=False)
         if train_size is None:
             train_size = _DEFAULT_TRAIN_SIZE if validation_size is None else 1.0 - validation_size
-        if not 0 < train_size <= 1:
-            msg = f"`train_size` should lie in (0, 1], found {train_size}."
-            raise ValueError(msg)
+        check_number("train_size", train_size, low=0, high=1, low_included=False)
         if validation_size is not None and not 0 <= validation_size <= 1 - train_size + 1e-9:
             msg = (
                 f"`validation_size` should lie between 0 and 1 - `train_size` = "
                 f"{1 - train_size:g}, found {validation_size}."
             )
-            raise ValueError(msg)
-        if batch_size < 1:
-            msg = f"`batch_size` should be at least 1, found {batch_size}."
             raise ValueError(msg)
         self.adata_manager = adata_manager
         self.batch_size = batch_size

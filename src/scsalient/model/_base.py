@@ -9,8 +9,10 @@ import torch
 from scvi import REGISTRY_KEYS, settings
 from scvi.model.base import BaseModelClass
 
+from scsalient._arguments import check_flag, check_integer, check_number
 from scsalient.data import check_values
 from scsalient.likelihoods import LIKELIHOODS
+from scsalient.model._fields import check_anndata, check_query
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -77,6 +79,9 @@ class LatentModel(BaseModelClass):
 
     def _validated(self, adata: AnnData | None) -> AnnData:
         """Data, registered and with checked values."""
+        if adata is not None and adata is not self.adata:
+            check_anndata(adata)
+            check_query(adata, self.registry)
         adata = self._validate_anndata(adata)
         if self.get_anndata_manager(adata, required=True).id not in self._checked_managers:
             self._check_data(adata)
@@ -89,6 +94,8 @@ class LatentModel(BaseModelClass):
         batch_size: int | None,
     ) -> Iterator[dict[str, Tensor]]:
         """Tensors of consecutive cells, on the module's device."""
+        if batch_size is not None:
+            check_integer("batch_size", batch_size, low=1)
         device = self.module.device
         loader = self._make_data_loader(
             adata=adata,
@@ -112,18 +119,32 @@ def _as_positions(indices: Sequence[int] | np.ndarray | None, n_obs: int) -> np.
     if indices is None:
         return None
     positions = np.asarray(indices)
+    if positions.ndim != 1 or positions.size == 0 or positions.dtype.kind not in "biu":
+        msg = (
+            "`indices` should be a list of positions, or a mask, of at least one cell, found "
+            f"{_shortened(indices)}."
+        )
+        raise ValueError(msg)
     if positions.dtype == bool:
         if positions.shape != (n_obs,):
             msg = f"`indices` as a mask should have shape ({n_obs},), found {positions.shape}."
             raise ValueError(msg)
+        if not positions.any():
+            msg = "`indices` as a mask should keep at least one cell, found none."
+            raise ValueError(msg)
         return np.flatnonzero(positions)
-    if positions.size and (positions.min() < -n_obs or positions.max() >= n_obs):
+    if positions.min() < -n_obs or positions.max() >= n_obs:
         msg = (
             f"`indices` should lie between 0 and {n_obs - 1}, found {positions.min()} to "
             f"{positions.max()}."
         )
         raise ValueError(msg)
     return positions.astype(np.int64)
+
+
+def _shortened(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def check_architecture(
@@ -139,6 +160,8 @@ def check_architecture(
 
     Raises
     ------
+    TypeError
+        When one of them is of the wrong type.
     ValueError
         When one of them is out of range.
     """
@@ -152,12 +175,10 @@ def check_architecture(
         )
         raise ValueError(msg)
     for name, size in sizes.items():
-        if not isinstance(size, int | np.integer) or isinstance(size, bool) or size < 1:
-            msg = f"`{name}` should be an integer of at least 1, found {size!r}."
-            raise ValueError(msg)
-    if not 0 <= dropout_rate < 1:
-        msg = f"`dropout_rate` should lie in [0, 1), found {dropout_rate}."
-        raise ValueError(msg)
+        check_integer(name, size, low=1)
+    check_number("dropout_rate", dropout_rate, low=0, high=1, high_included=False)
+    check_flag("use_bias", use_bias)
+    check_flag("use_batch_norm", use_batch_norm)
     if use_batch_norm and not use_bias:
         msg = (
             "`use_bias=False` asks for networks that map zero to zero, found "

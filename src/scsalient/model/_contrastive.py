@@ -11,12 +11,14 @@ from scvi import REGISTRY_KEYS, settings
 from scvi.data import AnnDataManager
 
 from scsalient import _keys
+from scsalient._arguments import check_number
 from scsalient.data import Role, RoleField, warn_if_confounded
 from scsalient.data._fields import roles_from_registry
 from scsalient.model._base import check_architecture
 from scsalient.model._criticism import CriticismMixin
 from scsalient.model._decoding import DecodingMixin
-from scsalient.model._fields import check_columns, shared_fields
+from scsalient.model._evidence import EvidenceMixin
+from scsalient.model._fields import check_columns, check_setup, shared_fields
 from scsalient.model._latents import LatentsMixin
 from scsalient.model._training import TrainingMixin
 from scsalient.module import ContrastiveVAEModule
@@ -33,7 +35,7 @@ _FEW_CELLS = 20
 _KINDS = ("salient", "background")
 
 
-class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin):
+class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin, EvidenceMixin):
     """Contrastive variational autoencoder (Abid and Zou 2019, arXiv 1902.04601).
 
     Splits the variation of cells into salient latents ``s``, which only target cells have, and
@@ -137,9 +139,7 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin)
             "background_salient_weight": background_salient_weight,
         }
         for name, weight in weights.items():
-            if not (np.isfinite(weight) and weight >= 0):
-                msg = f"`{name}` should be a finite number of at least 0, found {weight!r}."
-                raise ValueError(msg)
+            check_number(name, weight, low=0)
         self.module = self._module_cls(
             n_salient_latent=n_salient_latent,
             n_background_latent=n_background_latent,
@@ -225,6 +225,8 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin)
         ------
         KeyError
             When a column or layer is missing.
+        TypeError
+            When the data are no AnnData or no numbers, or an argument is of the wrong type.
         ValueError
             When a column has missing values, a category is unknown, or a group has no cells.
 
@@ -245,6 +247,7 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin)
             "categorical_covariate_keys": categorical_covariate_keys,
             "continuous_covariate_keys": continuous_covariate_keys,
         }
+        check_setup(adata, kwargs)
         check_columns(adata, **columns)
         role_field = RoleField(condition_key, background, target)
         manager = AnnDataManager(

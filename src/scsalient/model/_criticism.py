@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from scsalient._arguments import check_integer
 from scsalient.model._base import LatentModel
 from scsalient.objective import kl_to_standard_normal
 
@@ -85,9 +86,7 @@ class CriticismMixin(LatentModel):
         n_samples: int,
         batch_size: int | None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        if n_samples < 1:
-            msg = f"`n_samples` should be at least 1, found {n_samples}."
-            raise ValueError(msg)
+        check_integer("n_samples", n_samples, low=1)
         self._check_if_trained(warn=True)
         adata = self._validated(adata)
         generator = self._generator()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
+from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +14,7 @@ from anndata import AnnData
 from scvi import REGISTRY_KEYS
 
 from scsalient import _keys
+from scsalient._arguments import check_integer
 from scsalient.model._base import LatentModel
 from scsalient.nn import Covariates
 
@@ -66,7 +70,8 @@ class DecodingMixin(LatentModel):
     def _library_or(self, observed: Tensor, library_size: float | str) -> Tensor:
         if library_size == "observed":
             return observed
-        if isinstance(library_size, str) or not library_size > 0:
+        is_number = isinstance(library_size, Real) and not isinstance(library_size, bool)
+        if not (is_number and 0 < float(library_size) < math.inf):
             msg = (
                 f"`library_size` should be a positive number or 'observed', found {library_size!r}."
             )
@@ -113,15 +118,15 @@ class DecodingMixin(LatentModel):
         library_size: float | str,
     ) -> AnnData:
         n_latent = self.module.n_latent[kind]
-        dims = list(dims)
+        dims = list(dims) if isinstance(dims, Iterable) else [dims]
         if not dims or len(set(dims)) < len(dims) or not set(dims) <= set(range(n_latent)):
             msg = f"`dims` should be distinct and lie in 0..{n_latent - 1}, found {dims}."
             raise ValueError(msg)
-        if n_steps < 1 or not limits[0] <= limits[1]:
-            msg = (
-                "`n_steps` should be at least 1 and `limits` should rise, found "
-                f"{n_steps} and {limits}."
-            )
+        check_integer("n_steps", n_steps, low=1)
+        ends = tuple(limits) if isinstance(limits, Iterable) else (limits,)
+        is_range = len(ends) == 2 and all(isinstance(end, Real) for end in ends)
+        if not (is_range and -math.inf < ends[0] <= ends[1] < math.inf):
+            msg = f"`limits` should be two finite numbers that rise, found {limits!r}."
             raise ValueError(msg)
         self._check_if_trained(warn=True)
         axes = np.meshgrid(*[np.linspace(*limits, n_steps)] * len(dims), indexing="ij")
@@ -155,9 +160,7 @@ class DecodingMixin(LatentModel):
         library_size: float | str,
         give_mean: bool,
     ) -> AnnData:
-        if not isinstance(n, int | np.integer) or n < 1:
-            msg = f"`n` should be an integer of at least 1, found {n!r}."
-            raise ValueError(msg)
+        check_integer("n", n, low=1)
         self._check_if_trained(warn=True)
         generator = self._generator()
         rng = np.random.default_rng(generator.initial_seed())

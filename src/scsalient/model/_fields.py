@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
+from anndata import AnnData
 from scvi import REGISTRY_KEYS
 from scvi.data.fields import (
     CategoricalJointObsField,
@@ -14,11 +16,22 @@ from scvi.data.fields import (
     NumericalObsField,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from scsalient.data import data_matrix
 
-    from anndata import AnnData
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from scvi.data.fields import BaseAnnDataField
+
+_COLUMNS = (
+    "layer",
+    "batch_key",
+    "size_factor_key",
+    "categorical_covariate_keys",
+    "continuous_covariate_keys",
+)
+# What scvi-tools passes when it loads a model or registers other data
+_FOR_SCVI = ("source_registry", "extend_categories", "allow_missing_labels")
 
 
 def shared_fields(
@@ -30,14 +43,108 @@ def shared_fields(
     continuous_covariate_keys: Sequence[str] | None,
 ) -> list[BaseAnnDataField]:
     """Fields of data, batch, size factor and covariates."""
+    categorical = list(categorical_covariate_keys or [])
+    continuous = list(continuous_covariate_keys or [])
     # Whether the values must be counts depends on the likelihood, which the model knows.
     return [
         LayerField(REGISTRY_KEYS.X_KEY, layer, is_count_data=False),
         CategoricalObsField(REGISTRY_KEYS.BATCH_KEY, batch_key),
         NumericalObsField(REGISTRY_KEYS.SIZE_FACTOR_KEY, size_factor_key, required=False),
-        CategoricalJointObsField(REGISTRY_KEYS.CAT_COVS_KEY, categorical_covariate_keys),
-        NumericalJointObsField(REGISTRY_KEYS.CONT_COVS_KEY, continuous_covariate_keys),
+        CategoricalJointObsField(REGISTRY_KEYS.CAT_COVS_KEY, categorical),
+        NumericalJointObsField(REGISTRY_KEYS.CONT_COVS_KEY, continuous),
     ]
+
+
+def check_anndata(adata: Any) -> None:
+    """Check that data are an AnnData.
+
+    Raises
+    ------
+    TypeError
+        When they are not.
+    """
+    if not isinstance(adata, AnnData):
+        msg = f"`adata` should be an AnnData, found {type(adata).__name__}. Convert it first."
+        raise TypeError(msg)
+
+
+def check_setup(adata: Any, unknown: Mapping[str, Any]) -> None:
+    """Check that data can be registered, and that no argument is left over.
+
+    Raises
+    ------
+    TypeError
+        When the data are no AnnData, or an argument is unknown.
+    ValueError
+        When the data are a view.
+    """
+    check_anndata(adata)
+    wrong = [name for name in unknown if name not in _FOR_SCVI]
+    if wrong:
+        msg = f"`setup_anndata` has no arguments {wrong}. Look at its signature."
+        raise TypeError(msg)
+    if adata.is_view:
+        msg = (
+            "`adata` should be an AnnData of its own, found a view of another one. Run "
+            "`adata = adata.copy()` first."
+        )
+        raise ValueError(msg)
+
+
+def check_query(adata: AnnData, registry: Mapping[str, Any]) -> None:
+    """Check that other data have what the model was registered with.
+
+    Parameters
+    ----------
+    adata
+        Data that the model was not set up with.
+    registry
+        Registry of the model.
+
+    Raises
+    ------
+    KeyError
+        When a layer or column is missing.
+    TypeError
+        When the values are no numbers.
+    ValueError
+        When variables or categories differ from those of training.
+    """
+    states = {key: field["state_registry"] for key, field in registry["field_registries"].items()}
+    _check_variables(adata, np.asarray(states[REGISTRY_KEYS.X_KEY]["column_names"]).astype(str))
+    arguments = registry["setup_args"]
+    columns: dict[str, Any] = {name: arguments.get(name) for name in _COLUMNS}
+    check_columns(adata, **columns)
+    known = dict(states.get(REGISTRY_KEYS.CAT_COVS_KEY, {}).get("mappings", {}))
+    if columns["batch_key"] is not None:
+        batches = states[REGISTRY_KEYS.BATCH_KEY]["categorical_mapping"]
+        known = {columns["batch_key"]: batches} | known
+    for key, categories in known.items():
+        new = [c for c in adata.obs[key].unique() if c not in set(categories)]
+        if new:
+            msg = (
+                f"`adata.obs[{key!r}]` should have categories that the model was trained on, "
+                f"{list(categories)}, found {new}. Train with such cells, or give them one of the "
+                "known categories."
+            )
+            raise ValueError(msg)
+
+
+def _check_variables(adata: AnnData, expected: np.ndarray) -> None:
+    found = np.asarray(adata.var_names).astype(str)
+    if np.array_equal(expected, found):
+        return
+    msg = "`adata` should have the variables that the model was trained on, in the same order, "
+    missing = np.setdiff1d(expected, found)
+    if len(missing):
+        some = [str(name) for name in missing[:5]] + ["..."] * (len(missing) > 5)
+        msg += (
+            f"found {len(missing)} of {len(expected)} missing: {some}. Train again on the "
+            "variables that both data have."
+        )
+    else:
+        msg += "found others too, or another order. Pass `adata[:, model.get_var_names()].copy()`."
+    raise ValueError(msg)
 
 
 def check_columns(
@@ -55,19 +162,13 @@ def check_columns(
     ------
     KeyError
         When a layer or column is missing.
+    TypeError
+        When the values are no numbers, or a column is not named by text.
     ValueError
-        When the data are a view or have no cells, or a column has missing or non-finite
-        values, or a size factor is not positive.
+        When the data are empty, a column has missing or non-finite values or is named
+        twice, or a size factor is not positive.
     """
-    if adata.is_view:
-        msg = (
-            "`adata` should be an AnnData of its own, found a view of another one. Run "
-            "`adata = adata.copy()` first."
-        )
-        raise ValueError(msg)
-    if layer is not None and layer not in adata.layers:
-        msg = f"`layer` should be one of {list(adata.layers)}, found {layer!r}."
-        raise KeyError(msg)
+    data_matrix(adata, layer)
     for argument, keys in (
         ("categorical_covariate_keys", categorical_covariate_keys),
         ("continuous_covariate_keys", continuous_covariate_keys),
@@ -75,18 +176,34 @@ def check_columns(
         if isinstance(keys, str):
             msg = f"`{argument}` should be a list of columns, found {keys!r}. Write [{keys!r}]."
             raise TypeError(msg)
+        repeated = [key for i, key in enumerate(keys or []) if key in list(keys or [])[:i]]
+        if repeated:
+            msg = f"`{argument}` should name each column once, found {repeated} again."
+            raise ValueError(msg)
     named = [("batch_key", batch_key), ("size_factor_key", size_factor_key)]
     named += [("categorical_covariate_keys", key) for key in categorical_covariate_keys or []]
     named += [("continuous_covariate_keys", key) for key in continuous_covariate_keys or []]
     for argument, key in named:
         if key is None:
             continue
+        if not isinstance(key, str):
+            msg = (
+                f"`{argument}` should name columns of `adata.obs` by text, found {key!r} of type "
+                f"{type(key).__name__}."
+            )
+            raise TypeError(msg)
         if key not in adata.obs:
             msg = (
                 f"`{argument}` should name columns of `adata.obs`, found {key!r}, which is not "
                 f"among {list(adata.obs.columns)}."
             )
             raise KeyError(msg)
+        if isinstance(adata.obs[key], pd.DataFrame):
+            msg = (
+                f"`{argument}` should name one column of `adata.obs`, found several called {key!r}."
+                " Rename or drop the duplicates."
+            )
+            raise ValueError(msg)
         n_missing = int(adata.obs[key].isna().sum())
         if n_missing:
             msg = (

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from scvi import REGISTRY_KEYS
 
+from scsalient._arguments import check_integer
 from scsalient.model._base import LatentModel
 
 if TYPE_CHECKING:
@@ -31,9 +32,7 @@ class LatentsMixin(LatentModel):
         return_dist: bool,
         batch_size: int | None,
     ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-        if n_samples < 1:
-            msg = f"`n_samples` should be at least 1, found {n_samples}."
-            raise ValueError(msg)
+        check_integer("n_samples", n_samples, low=1)
         if n_samples > 1 and (give_mean or return_dist):
             msg = (
                 f"`n_samples={n_samples}` asks for draws from the posterior, found "

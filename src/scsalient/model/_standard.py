@@ -11,7 +11,7 @@ from scsalient import _keys
 from scsalient.model._base import check_architecture
 from scsalient.model._criticism import CriticismMixin
 from scsalient.model._decoding import DecodingMixin
-from scsalient.model._fields import check_columns, shared_fields
+from scsalient.model._fields import check_columns, check_setup, shared_fields
 from scsalient.model._latents import LatentsMixin
 from scsalient.model._training import TrainingMixin
 from scsalient.module import StandardVAEModule
@@ -123,6 +123,7 @@ continuous_covariate_keys
             "categorical_covariate_keys": categorical_covariate_keys,
             "continuous_covariate_keys": continuous_covariate_keys,
         }
+        check_setup(adata, kwargs)
         check_columns(adata, **columns)
         manager = AnnDataManager(
             fields=shared_fields(**columns), setup_method_args=setup_method_args

@@ -5,14 +5,20 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from scsalient._arguments import check_flag, check_integer
 from scsalient.loaders import RoleDataSplitter
 from scsalient.model._base import LatentModel
-from scsalient.train import InterruptibleTrainRunner, ResumableCheckpoint, VAETrainingPlan
+from scsalient.train import (
+    InterruptibleTrainRunner,
+    ResumableCheckpoint,
+    VAETrainingPlan,
+    check_plan_arguments,
+)
 
 if TYPE_CHECKING:
     import os
-
-    import numpy as np
 
 MAX_EPOCHS = 200
 MIN_STEPS = 1000
@@ -96,12 +102,16 @@ class TrainingMixin(LatentModel):
 
         Raises
         ------
+        TypeError
+            When an argument is of the wrong type, or the training plan does not know it.
         ValueError
             When sizes are out of range, or early stopping has no validation cells.
+        RuntimeError
+            When training diverged.
         """
-        if max_epochs is not None and max_epochs < 1:
-            msg = f"`max_epochs` should be at least 1, found {max_epochs}."
-            raise ValueError(msg)
+        if max_epochs is not None:
+            check_integer("max_epochs", max_epochs, low=1)
+        check_flag("early_stopping", early_stopping)
         splitter = RoleDataSplitter(
             self.adata_manager,
             self._groups(),
@@ -118,6 +128,7 @@ class TrainingMixin(LatentModel):
                 "`train_size`, for example to 0.9."
             )
             raise ValueError(msg)
+        check_plan_arguments(self._training_plan_cls, {} if plan_kwargs is None else plan_kwargs)
         # scvi-tools asks cuDNN to try out algorithms; fixed ones keep runs reproducible.
         trainer_kwargs.setdefault("benchmark", False)
         trainer_kwargs.setdefault("log_every_n_steps", min(10, splitter.n_steps_per_epoch))
@@ -135,3 +146,15 @@ class TrainingMixin(LatentModel):
             **trainer_kwargs,
         )
         runner()
+        self._check_not_diverged()
+
+    def _check_not_diverged(self) -> None:
+        elbo = self.history["elbo_train"].to_numpy(dtype=float)
+        if len(elbo) and not np.isfinite(elbo[-1]).all():
+            self.is_trained_ = False
+            msg = (
+                "Training diverged: the ELBO is no longer finite, and the model is of no use. Make "
+                "a new one and train it with a lower learning rate, for instance "
+                "`plan_kwargs={'lr': 1e-4}`, or look for extreme values in the data."
+            )
+            raise RuntimeError(msg)

@@ -1,7 +1,11 @@
 """Training plans and the runner."""
 
 from scsalient.train._checkpoint import ResumableCheckpoint
-from scsalient.train._plans import ContrastiveTrainingPlan, VAETrainingPlan
+from scsalient.train._plans import (
+    ContrastiveTrainingPlan,
+    VAETrainingPlan,
+    check_plan_arguments,
+)
 from scsalient.train._runner import InterruptibleTrainRunner
 
 __all__ = [
@@ -9,4 +13,5 @@ __all__ = [
     "InterruptibleTrainRunner",
     "ResumableCheckpoint",
     "VAETrainingPlan",
+    "check_plan_arguments",
 ]

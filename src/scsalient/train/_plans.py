@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import inspect
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from scvi.train import TrainingPlan
 
 from scsalient import objective
+from scsalient._arguments import check_number
 
 if TYPE_CHECKING:
     from scvi.module.base import LossOutput
@@ -41,6 +43,8 @@ class VAETrainingPlan(TrainingPlan):
         kl_warmup: float = 0.1,
         **kwargs: Any,
     ) -> None:
+        check_number("kl_warmup", kl_warmup, low=0, high=1)
+        check_number("lr", lr, low=0, low_included=False)
         # Set first: scvi-tools' constructor already asks for the KL weight.
         self._kl_warmup = kl_warmup
         super().__init__(
@@ -52,6 +56,11 @@ class VAETrainingPlan(TrainingPlan):
             n_steps_kl_warmup=None,
             **kwargs,
         )
+
+    # What scvi-tools' plan has and this one does not look at
+    without_effect: ClassVar[frozenset[str]] = frozenset(
+        {"module", "n_epochs_kl_warmup", "n_steps_kl_warmup", "max_kl_weight", "min_kl_weight"}
+    )
 
     @property
     def progress(self) -> float:
@@ -112,10 +121,21 @@ class ContrastiveTrainingPlan(VAETrainingPlan):
         discriminator_lr: float = 1e-3,
         **kwargs: Any,
     ) -> None:
+        check_number("penalty_warmup", penalty_warmup, low=0, high=1)
+        check_number("discriminator_lr", discriminator_lr, low=0, low_included=False)
         super().__init__(module, **kwargs)
         self.automatic_optimization = False
         self._penalty_warmup = penalty_warmup
         self._discriminator_lr = discriminator_lr
+
+    without_effect = VAETrainingPlan.without_effect | {
+        "reduce_lr_on_plateau",
+        "lr_factor",
+        "lr_patience",
+        "lr_threshold",
+        "lr_scheduler_metric",
+        "lr_min",
+    }
 
     def configure_optimizers(self) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
         """Optimiser of encoders, decoder and likelihood, and optimiser of the discriminator."""
@@ -175,3 +195,31 @@ class ContrastiveTrainingPlan(VAETrainingPlan):
         return self.forward(
             batch, loss_kwargs={"kl_weight": kl_weight, "penalty_weight": penalty_weight}
         )
+
+
+def check_plan_arguments(plan: type[VAETrainingPlan], arguments: Any) -> None:
+    """Check that a training plan has the arguments that are meant for it.
+
+    scvi-tools' plan takes any name and passes over those that it does not know.
+
+    Parameters
+    ----------
+    plan
+        Class of the plan.
+    arguments
+        Arguments by name.
+
+    Raises
+    ------
+    TypeError
+        When there is an unknown one.
+    """
+    known = {
+        name: None
+        for cls in plan.__mro__[: plan.__mro__.index(TrainingPlan) + 1]
+        for name, parameter in inspect.signature(cls).parameters.items()
+        if name not in plan.without_effect and parameter.kind is not inspect.Parameter.VAR_KEYWORD
+    }
+    if not isinstance(arguments, dict) or not set(arguments) <= set(known):
+        msg = f"`plan_kwargs` should be a dict with names among {list(known)}, found {arguments!r}."
+        raise TypeError(msg)

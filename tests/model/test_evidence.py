@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+import scvi
+import torch
+
+from factories import make_counts, make_model, make_trained
+from scsalient import ContrastiveVAE
+from scsalient.model._evidence import _p_value
+
+ONE_BATCH = np.zeros(8, dtype=int)
+# About 900 steps
+LONG = {"max_epochs": 100, "train": {"batch_size": 32}}
+
+
+@pytest.fixture(scope="module")
+def with_response():
+    scvi.settings.seed = 0
+    return make_trained(make_counts(300, 300, 20), **LONG)
+
+
+def test_p_value_against_all_exchanges():
+    gains = np.array([3.0, 1.0, 2.5, 0.0, -1.0, 0.5, 0.2, 1.5])
+    is_target = np.arange(8) < 3
+    every = [gains[list(cells)].sum() for cells in combinations(range(8), 3)]
+    exact = np.mean([total >= gains[is_target].sum() for total in every])
+    estimate = _p_value(gains, is_target, ONE_BATCH, n_permutations=20_000, seed=0)
+    assert estimate == pytest.approx(exact, abs=4 * np.sqrt(exact / 20_000))
+
+
+def test_p_value_of_equal_cells_is_uniform():
+    rng = np.random.default_rng(0)
+    batches = np.repeat([0, 1], [30, 50])
+    p_values = []
+    for _ in range(300):
+        # The batches differ in both the gains and the share of targets: no reason to find any
+        gains = rng.standard_t(2, 80) + 5 * batches
+        is_target = rng.random(80) < np.where(batches, 0.8, 0.3)
+        p_values.append(_p_value(gains, is_target, batches, n_permutations=199, seed=1))
+    for level in (0.05, 0.2, 0.5):
+        share = np.mean(np.array(p_values) <= level)
+        assert share == pytest.approx(level, abs=4 * np.sqrt(level * (1 - level) / 300))
+
+
+def test_p_value_where_batch_and_role_coincide():
+    gains, is_target = np.arange(8.0), np.arange(8) > 3
+    assert _p_value(gains, is_target, is_target.astype(int), n_permutations=99, seed=0) == 1
+    assert _p_value(gains, is_target, ONE_BATCH, n_permutations=999, seed=0) < 0.05
+    assert _p_value(gains, np.ones(8, dtype=bool), ONE_BATCH, n_permutations=99, seed=0) == 1
+
+
+def test_a_response_is_found(with_response):
+    evidence = with_response.evidence()
+    assert evidence.found
+    assert evidence.verdict.startswith("Found")
+    assert evidence.p_value < 0.001
+    assert evidence.target_gain > 0.3
+    assert evidence.target_gain > evidence.background_gain + 0.3
+    assert len(evidence.target_gains) == len(evidence.background_gains) == 30
+
+
+def test_nothing_is_found_where_nothing_is():
+    adata = make_counts(300, 300, 20)
+    order = np.random.default_rng(0).permutation(adata.n_obs)
+    adata.obs["condition"] = adata.obs["condition"].to_numpy()[order]
+    model = make_trained(adata, **LONG)
+    evidence = model.evidence()
+    assert not evidence.found
+    assert evidence.verdict.startswith("Nothing found")
+    # The cells of training would say otherwise
+    split = (model.train_indices, model.validation_indices)
+    trained_on = adata[np.sort(split[0])].copy()
+    assert model.evidence(trained_on).target_gain > evidence.target_gain
+
+
+def test_a_response_tells_nothing_in_a_batch_that_coincides():
+    adata = make_counts(300, 300, 20, batch=["x"] * 300 + ["y"] * 300)
+    with pytest.warns(UserWarning, match="coincides"):
+        ContrastiveVAE.setup_anndata(adata, "condition", "control", batch_key="batch")
+    model = ContrastiveVAE(adata, n_salient_latent=2, n_background_latent=3, n_hidden=16)
+    model.train(1, accelerator="cpu", enable_progress_bar=False)
+    assert model.evidence().p_value == 1
+
+
+def test_other_cells_are_held_out_as_a_whole(with_response):
+    evidence = with_response.evidence(make_counts(100, 80, 20, seed=1))
+    assert (len(evidence.target_gains), len(evidence.background_gains)) == (100, 80)
+    assert evidence.found
+
+
+def test_gains_are_zero_where_salient_latents_are():
+    model = make_trained(max_epochs=1)
+    with torch.no_grad():
+        for parameter in model.module.salient_encoder.mean.parameters():
+            parameter.zero_()
+    evidence = model.evidence()
+    assert not evidence.target_gains.any()
+    assert evidence.p_value == 1
+
+
+def test_gains_are_differences_of_the_log_likelihood():
+    model = make_trained(likelihood="gaussian", gaussian_variance="fixed", max_epochs=5)
+    adata = make_counts(1, 40, seed=2)
+    gain = model.evidence(adata, n_permutations=99).target_gains[0]
+    x = adata.X[0].toarray()
+    whole = model.denoise(adata, keep="background", indices=[0])
+    whole = whole + model.denoise(adata, keep="salient", method="difference", indices=[0])
+    without = model.denoise(adata, keep="background", indices=[0])
+    errors = [((x - mean) ** 2).sum() / 2 for mean in (without, whole)]
+    # The variance is 1 and a ten thousandth
+    assert gain == pytest.approx(errors[0] - errors[1], rel=1e-2)
+
+
+def test_too_few_cells_are_not_judged():
+    few = make_trained(make_counts(100, 100)).evidence()
+    assert not few.enough_cells
+    assert not few.found
+    assert few.verdict.startswith("Cannot tell")
+    none = make_trained(train={"train_size": 1.0}).evidence()
+    assert len(none.target_gains) == 0
+    assert none.p_value == 1
+    assert "nan" in str(none)
+
+
+def test_same_seed_same_p_value(with_response):
+    assert with_response.evidence(seed=3).p_value == with_response.evidence(seed=3).p_value
+
+
+def test_it_prints_a_sentence_with_numbers(with_response):
+    evidence = with_response.evidence()
+    for part in ("Found", f"{evidence.target_gain:.2f} nats per target cell", "30 and 30", "p = "):
+        assert part in str(evidence)
+    assert repr(evidence) == str(evidence)
+
+
+def test_held_out_cells_survive_saving(with_response, tmp_path):
+    with_response.save(str(tmp_path / "model"))
+    path, adata = str(tmp_path / "model"), with_response.adata
+    loaded = ContrastiveVAE.load(path, adata=adata, accelerator="cpu")
+    np.testing.assert_allclose(
+        loaded.evidence().target_gains, with_response.evidence().target_gains, rtol=1e-4, atol=1e-4
+    )
+    other = ContrastiveVAE.load(path, adata=make_counts(50, 50, 20), accelerator="cpu")
+    with pytest.raises(ValueError, match="needs the data that the model was trained on, found 100"):
+        other.evidence()
+
+
+def test_bad_requests(with_response):
+    with pytest.raises(RuntimeError, match="needs a trained model"):
+        make_model().evidence()
+    for level in (0, 1, 2.0):
+        with pytest.raises(ValueError, match=r"`level` should be a number in \(0, 1\)"):
+            with_response.evidence(level=level)
+    with pytest.raises(ValueError, match="`n_permutations` should be an integer of at least 99"):
+        with_response.evidence(n_permutations=10)

@@ -32,7 +32,8 @@ def test_prints_the_summary_and_names_the_files(tmp_path, monkeypatch):
     )
     assert result.exit_code == 0, result.output
     assert asked == {"trials": 2, "n_jobs": 2, "quick": True, "seed": 5}
-    assert "0.50 (0.25 to 0.75)" in result.stdout
+    row = next(line for line in result.stdout.splitlines() if "│ A" in line)
+    assert [cell.strip() for cell in row.split("│")[1:-1]] == ["A", "2", "0.50", "0.25", "0.75"]
     assert "0.12" in result.stdout
     assert f"Figure:  {folder / 'small_latents.png'}" in result.stdout
 

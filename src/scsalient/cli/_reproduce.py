@@ -82,21 +82,25 @@ def run_reproduce(
 def _print_summary(
     name: str, table: pd.DataFrame, *, by: tuple[str, ...], metrics: tuple[str, ...]
 ) -> None:
-    shown = Table(title=f"{name}: median (lowest to highest) over trials")
+    main, *others = [metric for metric in metrics if metric in table]
+    shown = Table(title=f"{name}: medians over trials")
     for column in by:
         shown.add_column(column)
     shown.add_column("trials", justify="right")
-    present = [metric for metric in metrics if metric in table]
-    for metric in present:
-        shown.add_column(metric.replace("_", " "), justify="right")
+    for heading in (main, "lowest", "highest", *others):
+        shown.add_column(heading.replace("_", " "), justify="right")
     for key, group in table.groupby(list(by), sort=False, dropna=False):
-        shown.add_row(*map(str, key), str(len(group)), *(_range(group[m]) for m in present))
+        values = group[main]
+        numbers = (
+            values.median(),
+            values.min(),
+            values.max(),
+            *(group[m].median() for m in others),
+        )
+        shown.add_row(*map(str, key), str(len(group)), *map(_as_text, numbers))
     Console().print(shown)
 
 
-def _range(values: pd.Series) -> str:
-    values = values.dropna()
-    if values.empty:
-        return "-"
-    low, middle, high = (f"{v + 0.0:.2f}" for v in (values.min(), values.median(), values.max()))
-    return middle if len(values) == 1 else f"{middle} ({low} to {high})"
+def _as_text(value: float) -> str:
+    # Not a number stands for a metric that this method has not; adding zero turns -0.0 into 0.0
+    return "-" if value != value else f"{round(value, 2) + 0.0:.2f}"

@@ -36,9 +36,8 @@ def scatter_labels(
     order = np.random.default_rng(0).permutation(len(codes))
     size = float(np.clip(6000 / max(len(codes), 1), 3, 14))
     colours = np.array([f"C{code % 10}" for code in codes])
-    ax.scatter(
-        latent[order, 0], latent[order, 1], s=size, c=colours[order], alpha=0.7, linewidths=0
-    )
+    x, y = latent[order].T
+    ax.scatter(x, y, s=size, c=colours[order], alpha=0.7, linewidths=0)
     ax.set(xticks=[], yticks=[])
     if legend is not None:
         for code, name in enumerate(names):

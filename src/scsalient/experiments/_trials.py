@@ -95,7 +95,7 @@ def run_trials(
         if arrays:
             folder.mkdir(parents=True, exist_ok=True)
             packed = io.BytesIO()
-            np.savez_compressed(packed, **arrays)
+            np.savez_compressed(packed, **arrays)  # type: ignore[arg-type]
             _write_whole(folder / f"{key}.npz", packed.getvalue())
         row = {COLUMN_KEY: key, **settings, **numbers}
         _append(csv, row, rows)

@@ -173,6 +173,9 @@ def test_model_dir_is_not_overwritten(cells, tmp_path):
     assert_fails(fit(cells, tmp_path / "out.h5ad", *more), "--model-dir", "which has files")
     assert not (tmp_path / "out.h5ad").exists()
     assert fit(cells, tmp_path / "out.h5ad", *more, "--overwrite").exit_code == 0
+    same = tmp_path / "same"
+    assert_fails(fit(cells, same, "--model-dir", str(same)), "--model-dir", "should differ")
+    assert not same.exists()
     file = tmp_path / "file"
     file.touch()
     assert_fails(fit(cells, tmp_path / "o.h5ad", "--model-dir", str(file)), "found the file")

@@ -122,6 +122,12 @@ def _check_paths(options: FitOptions) -> None:
     model_dir = options.model_dir
     if model_dir is None:
         return
+    if model_dir.absolute() == options.output.absolute():
+        msg = (
+            f"`--model-dir` and `--output` should differ, found {str(model_dir)!r} for both. The "
+            "model needs a folder of its own."
+        )
+        raise ValueError(msg)
     if model_dir.is_dir():
         if not options.overwrite and any(model_dir.iterdir()):
             msg = (

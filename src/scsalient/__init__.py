@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from scsalient import baselines, datasets, metrics, pl
+    from scsalient import baselines, datasets, experiments, metrics, pl
     from scsalient.model import ContrastiveVAE, StandardVAE
 
 __version__ = version("scsalient")
@@ -18,6 +18,7 @@ __all__ = [
     "__version__",
     "baselines",
     "datasets",
+    "experiments",
     "metrics",
     "pl",
 ]

@@ -238,3 +238,23 @@ def test_training_of_a_standard_vae():
 def test_training_of_an_untrained_model():
     with pytest.raises(ValueError, match=r"Run `model.train\(\)` first"):
         pl.training({})
+
+
+def test_trials_draws_a_box_and_every_point_of_each_method():
+    table = pd.DataFrame({"method": ["A", "B", "A", "A"], "silhouette": [0.1, 0.4, 0.3, 0.2]})
+    axis = pl.trials(table, show=False)
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["A", "B"]
+    points = [np.sort(c.get_offsets()[:, 1]) for c in axis.collections]
+    np.testing.assert_allclose(np.concatenate(points), [0.1, 0.2, 0.3, 0.4])
+    axis = pl.trials(table, order=["B"], ylabel="score", show=False)
+    assert (axis.get_ylabel(), len(axis.collections)) == ("score", 1)
+
+
+def test_trials_bad_arguments():
+    table = pd.DataFrame({"method": ["A"], "silhouette": [np.nan]})
+    with pytest.raises(KeyError, match="found no \\['nope'\\]"):
+        pl.trials(table, "nope")
+    with pytest.raises(ValueError, match="no trial at all"):
+        pl.trials(table)
+    with pytest.raises(ValueError, match="found \\['A'\\]"):
+        pl.trials(table, order=["A"])

@@ -135,3 +135,39 @@ def demo(
     from scsalient.cli._demo import run_demo
 
     run_demo(output_dir, seed=seed, max_epochs=max_epochs)
+
+
+@app.command()
+@reports_errors
+def reproduce(
+    figure: Annotated[str, typer.Argument(metavar="FIGURE", help="The experiment: rna-seq.")],
+    trials: Annotated[int, typer.Option(help="Trainings of each setting.", min=1)] = 10,
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder with the paper's own data, where it is at hand."),
+    ] = None,
+    output_dir: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder for the table and the figures.")
+    ] = Path("scsalient_reproduce"),
+    n_jobs: Annotated[int, typer.Option(help="Processes; -1 for all cores.")] = 1,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Few short trials, to see that all works.")
+    ] = False,
+    seed: Seed = 0,
+) -> None:
+    """Repeat an experiment of the paper, with its settings and with the defaults side by side.
+
+    Writes one table with a row for each trial, and the figures. A run that was cut off goes on
+    where it stopped when it is started again with the same folder.
+    """
+    from scsalient.cli._reproduce import run_reproduce
+
+    run_reproduce(
+        figure,
+        trials=trials,
+        data=data,
+        output_dir=output_dir,
+        n_jobs=n_jobs,
+        quick=quick,
+        seed=seed,
+    )

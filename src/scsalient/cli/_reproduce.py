@@ -1,0 +1,106 @@
+"""``scsalient reproduce``."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from scsalient.cli._files import check_writable
+from scsalient.cli._reporting import quiet
+from scsalient.experiments._registry import EXPERIMENTS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+
+
+def run_reproduce(
+    name: str,
+    *,
+    trials: int,
+    data: Path | None,
+    output_dir: Path,
+    n_jobs: int,
+    quick: bool,
+    seed: int,
+) -> None:
+    """Run one of the paper's experiments, print its summary and say where its files are.
+
+    Parameters
+    ----------
+    name
+        Name of the experiment.
+    trials, data, output_dir, n_jobs, quick, seed
+        Options of the command.
+
+    Raises
+    ------
+    OSError
+        When the folder cannot be made or written.
+    ValueError
+        When there is no such experiment, or an option does not fit it.
+    """
+    started = time.monotonic()
+    if name not in EXPERIMENTS:
+        msg = f"`FIGURE` should be one of {list(EXPERIMENTS)}, found {name!r}."
+        raise ValueError(msg)
+    if n_jobs == 0:
+        msg = "`--n-jobs` should be a number of processes, or -1 for all cores, found 0."
+        raise ValueError(msg)
+    experiment = EXPERIMENTS[name]
+    options: dict[str, Any] = {}
+    if data is not None:
+        if "data" not in inspect.signature(experiment.run).parameters:
+            msg = f"`--data` has no use for {name!r}, which needs no files. Leave it out."
+            raise ValueError(msg)
+        if not data.is_dir():
+            msg = f"`--data` should be a folder, found nothing at {str(data)!r}."
+            raise NotADirectoryError(msg)
+        options["data"] = data
+    if output_dir.exists() and not output_dir.is_dir():
+        msg = f"`--output-dir` should be a folder, found the file {str(output_dir)!r}."
+        raise NotADirectoryError(msg)
+    output_dir.mkdir(parents=True, exist_ok=True)
+    check_writable(output_dir)
+    with quiet():
+        table = experiment.run(
+            trials=trials, output_dir=output_dir, n_jobs=n_jobs, quick=quick, seed=seed, **options
+        )
+    _print_summary(name, table, by=experiment.by, metrics=experiment.metrics)
+    typer.echo(f"Trials:  {output_dir / f'{experiment.prefix}.csv'}")
+    for figure in sorted(output_dir.glob(f"{experiment.prefix}_*.png")):
+        typer.echo(f"Figure:  {figure}")
+    typer.echo(f"All done in {time.monotonic() - started:.0f} s")
+
+
+def _print_summary(
+    name: str, table: pd.DataFrame, *, by: tuple[str, ...], metrics: tuple[str, ...]
+) -> None:
+    main, *others = [metric for metric in metrics if metric in table]
+    shown = Table(title=f"{name}: medians over trials")
+    for column in by:
+        shown.add_column(column)
+    shown.add_column("trials", justify="right")
+    for heading in (main, "lowest", "highest", *others):
+        shown.add_column(heading.replace("_", " "), justify="right")
+    for key, group in table.groupby(list(by), sort=False, dropna=False):
+        values = group[main]
+        numbers = (
+            values.median(),
+            values.min(),
+            values.max(),
+            *(group[m].median() for m in others),
+        )
+        shown.add_row(*map(str, key), str(len(group)), *map(_as_text, numbers))
+    Console().print(shown)
+
+
+def _as_text(value: float) -> str:
+    # Not a number stands for a metric that this method has not; adding zero turns -0.0 into 0.0
+    return "-" if value != value else f"{round(value, 2) + 0.0:.2f}"

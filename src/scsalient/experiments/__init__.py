@@ -1,0 +1,5 @@
+"""The paper's experiments (Abid and Zou 2019), figure by figure."""
+
+from scsalient.experiments._rna_seq import rna_seq
+
+__all__ = ["rna_seq"]

@@ -1,0 +1,45 @@
+"""Every experiment by the name that the command line knows it by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from scsalient.experiments._rna_seq import rna_seq
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An experiment and how its table is summed up.
+
+    Attributes
+    ----------
+    run
+        Function that runs it, writes its files and returns its table.
+    prefix
+        What the names of its files start with.
+    by
+        Columns that tell its settings apart.
+    metrics
+        Columns to sum up.
+    """
+
+    run: Callable[..., pd.DataFrame]
+    prefix: str
+    by: tuple[str, ...]
+    metrics: tuple[str, ...]
+
+
+EXPERIMENTS: Final = {
+    "rna-seq": Experiment(
+        rna_seq,
+        "rna_seq",
+        ("method",),
+        ("silhouette", "silhouette_background", "silhouette_cell_type", "seconds"),
+    ),
+}

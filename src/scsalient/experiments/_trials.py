@@ -1,0 +1,185 @@
+"""Trials: settings in, numbers out, spread over processes, and never run twice."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+import os
+import time
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import scvi
+from joblib import Parallel, delayed
+from tqdm.auto import tqdm
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+# Raise it when trials of the same settings would come out otherwise: old results are then run anew
+SETTINGS_VERSION = 1
+COLUMN_KEY = "trial"
+COLUMN_SEED = "seed"
+COLUMN_SECONDS = "seconds"
+
+
+@dataclass(frozen=True)
+class Trials:
+    """Results of trials: the numbers as a table, the arrays as files beside it."""
+
+    table: pd.DataFrame
+    folder: Path
+
+    def arrays(self, settings: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """Arrays that the trial with these settings returned."""
+        with np.load(self.folder / f"{trial_key(settings)}.npz", allow_pickle=False) as file:
+            return dict(file)
+
+
+def trial_key(settings: Mapping[str, Any]) -> str:
+    """Short name of a trial: the same for the same settings, whatever their order."""
+    text = json.dumps([SETTINGS_VERSION, settings], sort_keys=True, default=_plain)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def run_trials(
+    function: Callable[[Mapping[str, Any]], dict[str, Any]],
+    trials: Sequence[Mapping[str, Any]],
+    *,
+    csv: Path,
+    n_jobs: int = 1,
+) -> Trials:
+    """Run trials in parallel and keep each result as soon as it is there.
+
+    Parameters
+    ----------
+    function
+        Takes the settings of a trial and returns its results: numbers go into the table, arrays
+        into a file of their own. It must be importable, so that other processes can run it.
+    trials
+        Settings, plain values by name, ``seed`` among them.
+    csv
+        Table of results, one row a trial. Trials whose settings are in it already are not run
+        again, so a run that was cut off goes on where it stopped.
+    n_jobs
+        Processes; as in :class:`joblib.Parallel`, whose ``parallel_config`` also chooses a
+        backend, for instance ray or dask on a cluster.
+
+    Returns
+    -------
+    The results of these trials, in their order.
+
+    Raises
+    ------
+    ValueError
+        When the table is there and is not one of trials.
+    """
+    keys = [trial_key(settings) for settings in trials]
+    folder = csv.with_suffix(".arrays")
+    rows = _read_rows(csv)
+    missing = [s for s, key in zip(trials, keys, strict=True) if key not in rows]
+    done = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(
+        delayed(_run_one)(function, settings) for settings in missing
+    )
+    for settings, result in tqdm(done, total=len(missing), desc=csv.stem, unit="trial"):
+        key = trial_key(settings)
+        arrays = {k: v for k, v in result.items() if isinstance(v, np.ndarray)}
+        numbers = {k: v for k, v in result.items() if k not in arrays}
+        if arrays:
+            folder.mkdir(parents=True, exist_ok=True)
+            packed = io.BytesIO()
+            np.savez_compressed(packed, **arrays)  # type: ignore[arg-type]
+            _write_whole(folder / f"{key}.npz", packed.getvalue())
+        row = {COLUMN_KEY: key, **settings, **numbers}
+        _append(csv, row, rows)
+        rows[key] = row
+    table = pd.DataFrame([rows[key] for key in keys])
+    return Trials(table, folder)
+
+
+def _run_one(
+    function: Callable[[Mapping[str, Any]], dict[str, Any]], settings: Mapping[str, Any]
+) -> tuple[Mapping[str, Any], dict[str, Any]]:
+    started = time.monotonic()
+    before = scvi.settings.seed
+    with _silent():
+        try:
+            scvi.settings.seed = int(settings[COLUMN_SEED])
+            result = function(settings)
+        finally:
+            scvi.settings.seed = before
+    return settings, result | {COLUMN_SECONDS: round(time.monotonic() - started, 2)}
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keep Lightning's advice to programmers out of a run of hundreds of trainings."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        for module in ("lightning", "scvi", "torch"):
+            warnings.filterwarnings("ignore", module=rf"{module}\b")
+        try:
+            for logger in loggers:
+                logger.setLevel(logging.ERROR)
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+def _read_rows(csv: Path) -> dict[str, dict[str, Any]]:
+    if not csv.is_file():
+        return {}
+    text = csv.read_text(encoding="utf-8")
+    # What follows the last line break was cut off while it was written
+    whole = text[: text.rfind("\n") + 1]
+    table = pd.read_csv(io.StringIO(whole)) if whole else pd.DataFrame()
+    if whole and COLUMN_KEY not in table:
+        msg = (
+            f"{str(csv)!r} should be a table of trials with a column {COLUMN_KEY!r}, found "
+            f"{list(table)}. Remove it, or choose another folder."
+        )
+        raise ValueError(msg)
+    if whole != text:
+        _write_whole(csv, whole.encode())
+    records = table.to_dict("records")
+    return {
+        str(r[COLUMN_KEY]): {str(k): v for k, v in r.items() if not pd.isna(v)} for r in records
+    }
+
+
+def _append(csv: Path, row: dict[str, Any], rows: Mapping[str, dict[str, Any]]) -> None:
+    """Add a line, or write the table anew when the row has columns that it lacks."""
+    columns = list(dict.fromkeys(name for known in rows.values() for name in known))
+    if rows and set(row) <= set(columns) and csv.is_file():
+        with csv.open(encoding="utf-8") as file:
+            header = file.readline().rstrip("\n").split(",")
+        if set(row) <= set(header):
+            line = pd.DataFrame([row], columns=header).to_csv(index=False, header=False)
+            with csv.open("a", encoding="utf-8") as file:
+                file.write(line)
+            return
+    text = pd.DataFrame([*rows.values(), row]).to_csv(index=False)
+    csv.parent.mkdir(parents=True, exist_ok=True)
+    _write_whole(csv, text.encode())
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(content)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else str(value)

@@ -1,0 +1,61 @@
+"""``scsalient reproduce``."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from scsalient.cli import app
+from scsalient.experiments import _registry
+
+
+def run(*arguments: object):
+    return CliRunner().invoke(app, ["reproduce", *map(str, arguments)])
+
+
+def test_prints_the_summary_and_names_the_files(tmp_path, monkeypatch):
+    asked = {}
+
+    def stand_in(*, trials, output_dir, n_jobs, quick, seed):
+        asked.update(trials=trials, n_jobs=n_jobs, quick=quick, seed=seed)
+        (output_dir / "small_latents.png").touch()
+        return pd.DataFrame(
+            {"method": ["A", "A", "B"], "silhouette": [0.25, 0.75, 0.125], "other": 1}
+        )
+
+    experiment = _registry.Experiment(stand_in, "small", ("method",), ("silhouette", "absent"))
+    monkeypatch.setitem(_registry.EXPERIMENTS, "small", experiment)
+    folder = tmp_path / "new" / "out"
+    result = run(
+        "small", "--trials", 2, "--n-jobs", 2, "--seed", 5, "--quick", "--output-dir", folder
+    )
+    assert result.exit_code == 0, result.output
+    assert asked == {"trials": 2, "n_jobs": 2, "quick": True, "seed": 5}
+    row = next(line for line in result.stdout.splitlines() if "│ A" in line)
+    assert [cell.strip() for cell in row.split("│")[1:-1]] == ["A", "2", "0.50", "0.25", "0.75"]
+    assert "0.12" in result.stdout
+    assert f"Figure:  {folder / 'small_latents.png'}" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nope"], "`FIGURE` should be one of"),
+        (["rna-seq", "--n-jobs", "0"], "`--n-jobs` should be"),
+    ],
+)
+def test_a_mistake_is_one_line(tmp_path, arguments, words):
+    result = run(*arguments, "--output-dir", tmp_path / "out")
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_output_dir_that_is_a_file(tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    result = run("rna-seq", "--output-dir", file)
+    assert result.exit_code == 2
+    assert "`--output-dir` should be a folder" in result.stderr

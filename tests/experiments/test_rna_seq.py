@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import inspect
+
+import matplotlib.image
+import numpy as np
+import pandas as pd
+import pytest
+
+from scsalient import ContrastiveVAE, experiments
+from scsalient.experiments._presets import PRESETS
+
+METHODS = [
+    "VAE, paper",
+    "VAE, default",
+    "cVAE, paper",
+    "cVAE, default",
+    "contrastive PCA",
+    "ContrastiveVI",
+]
+
+
+def test_paper_preset_has_no_penalties_and_the_logistic_discriminator():
+    settings = PRESETS["paper"].settings()
+    assert settings["discriminator"] == "logistic"
+    assert settings["mmd_weight"] == settings["background_salient_weight"] == 0
+    assert (settings["n_hidden"], settings["gaussian_variance"]) == (128, "fixed")
+    assert PRESETS["paper"].train["plan_kwargs"]["lr"] == 1e-3
+    assert PRESETS["paper"].train["batch_size"] == 128
+
+
+def test_default_preset_is_that_of_the_model():
+    defaults = inspect.signature(ContrastiveVAE.__init__).parameters
+    settings = PRESETS["default"].settings(seed=3)
+    assert settings["mmd_weight"] == defaults["mmd_weight"].default
+    assert settings["tc_weight"] == defaults["tc_weight"].default
+    assert settings["seed"] == 3
+
+
+def test_all_methods_side_by_side(tmp_path):
+    table = experiments.rna_seq(trials=1, max_epochs=1, output_dir=tmp_path)
+    assert table["method"].tolist() == METHODS
+    assert table["silhouette"].between(-1, 1).all()
+    assert table.loc[table["model"] == "cVAE", "silhouette_background"].notna().all()
+    assert table.loc[table["model"] != "contrastive PCA", "n_epochs"].eq(1).all()
+    # Contrastive PCA is not trained, so that its number does not depend on the epochs
+    assert table.set_index("method").loc["contrastive PCA", "silhouette"] > 0.1
+    for name in ("latents", "trials"):
+        image = matplotlib.image.imread(tmp_path / f"rna_seq_{name}.png")
+        assert np.ptp(image[..., :3]) > 0.5
+
+    before = pd.read_csv(tmp_path / "rna_seq.csv")
+    again = experiments.rna_seq(trials=1, max_epochs=1, output_dir=tmp_path)
+    np.testing.assert_allclose(again["silhouette"], table["silhouette"])
+    assert pd.read_csv(tmp_path / "rna_seq.csv").equals(before)
+
+
+def test_no_trials(tmp_path):
+    with pytest.raises(ValueError, match="`trials` should be at least 1"):
+        experiments.rna_seq(trials=0, output_dir=tmp_path)

@@ -1,0 +1,101 @@
+"""Trials are run once, kept as they come, and found again."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import scvi
+
+from scsalient.experiments._trials import run_trials, trial_key
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def count_and_double(folder: Path, settings: Any) -> dict[str, Any]:
+    (folder / f"ran_{settings['x']}_{settings['seed']}").touch(exist_ok=False)
+    if settings["x"] == settings.get("fails_at"):
+        msg = "as asked"
+        raise RuntimeError(msg)
+    extra = {"only_large": 1.5} if settings["x"] > 1 else {}
+    return {"double": 2 * settings["x"], "values": np.full(2, settings["x"]), **extra}
+
+
+def draw(_settings: Any) -> dict[str, Any]:
+    return {"drawn": float(np.random.rand()), "seed_inside": scvi.settings.seed}  # noqa: NPY002
+
+
+def some(*xs: int, **more: Any) -> list[dict[str, Any]]:
+    return [{"x": x, "seed": 0} | more for x in xs]
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_results_come_in_the_order_of_the_trials(tmp_path, n_jobs):
+    results = run_trials(
+        functools.partial(count_and_double, tmp_path),
+        some(3, 1, 2),
+        csv=tmp_path / "out" / "t.csv",
+        n_jobs=n_jobs,
+    )
+    assert results.table["double"].tolist() == [6, 2, 4]
+    assert results.table["only_large"].isna().tolist() == [False, True, False]
+    np.testing.assert_array_equal(results.arrays(some(2)[0])["values"], [2, 2])
+    written = pd.read_csv(tmp_path / "out" / "t.csv")
+    assert sorted(written["double"]) == [2, 4, 6]
+    assert set(written) == {"trial", "x", "seed", "double", "only_large", "seconds"}
+
+
+def test_finished_trials_are_not_run_again(tmp_path):
+    function = functools.partial(count_and_double, tmp_path)
+    csv = tmp_path / "t.csv"
+    run_trials(function, some(1), csv=csv)
+    # `touch(exist_ok=False)` would fail if the first trial ran once more
+    results = run_trials(function, some(1, 2, 3), csv=csv)
+    assert results.table["double"].tolist() == [2, 4, 6]
+    assert len(pd.read_csv(csv)) == 3
+    assert run_trials(function, some(3), csv=csv).table["double"].tolist() == [6]
+
+
+def test_what_was_done_before_an_error_is_kept(tmp_path):
+    function = functools.partial(count_and_double, tmp_path)
+    csv = tmp_path / "t.csv"
+    with pytest.raises(RuntimeError, match="as asked"):
+        run_trials(function, some(1, 2, fails_at=2), csv=csv)
+    assert pd.read_csv(csv)["x"].tolist() == [1]
+
+
+def test_a_line_that_was_cut_off_is_dropped(tmp_path):
+    function = functools.partial(count_and_double, tmp_path)
+    csv = tmp_path / "t.csv"
+    run_trials(function, some(1, 2), csv=csv)
+    csv.write_text(csv.read_text()[:-9])
+    (tmp_path / "ran_2_0").unlink()
+    results = run_trials(function, some(1, 2), csv=csv)
+    assert results.table["double"].tolist() == [2, 4]
+    assert len(pd.read_csv(csv)) == 2
+
+
+def test_a_table_of_something_else_is_left_alone(tmp_path):
+    csv = tmp_path / "t.csv"
+    csv.write_text("a,b\n1,2\n")
+    with pytest.raises(ValueError, match="should be a table of trials"):
+        run_trials(draw, some(1), csv=csv)
+    assert csv.read_text() == "a,b\n1,2\n"
+
+
+def test_the_seed_decides_and_is_put_back(tmp_path):
+    settings = [{"x": x, "seed": seed} for x, seed in [(0, 1), (1, 1), (0, 2)]]
+    drawn = run_trials(draw, settings, csv=tmp_path / "t.csv").table
+    assert drawn["drawn"][0] == drawn["drawn"][1] != drawn["drawn"][2]
+    assert drawn["seed_inside"].tolist() == [1, 1, 2]
+    assert scvi.settings.seed is None
+
+
+def test_key_depends_on_every_setting_but_not_on_their_order():
+    assert trial_key({"a": 1, "b": 2}) == trial_key({"b": np.int64(2), "a": 1})
+    keys = {trial_key(s) for s in ({"a": 1}, {"a": 2}, {"b": 1}, {"a": 1, "b": None})}
+    assert len(keys) == 4

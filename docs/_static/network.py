@@ -5,9 +5,7 @@ from pathlib import Path
 INK, PAPER, GREY, SALIENT, BACKGROUND = "#222222", "#ffffff", "#eeeeee", "#d1495b", "#2e6f95"
 
 
-def box(
-    x: int, y: int, text: str, *, width: int = 112, stroke: str = INK, fill: str = GREY
-) -> str:
+def box(x: int, y: int, text: str, *, width: int = 112, stroke: str = INK, fill: str = GREY) -> str:
     lines = text.splitlines()
     top = y + 5 - 9 * (len(lines) - 1)
     words = "".join(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import distributions, nn
 from torch.nn import functional
 
-from scsalient.likelihoods._base import Likelihood
+from scsalient.likelihoods._base import Likelihood, at_least_single
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,8 +42,19 @@ class Gaussian(Likelihood):
 
     def distribution(self, outputs: dict[str, Tensor], library: Tensor) -> Distribution:
         """Normal distribution of each value."""
-        scale = (self.log_variance.exp() + _MIN_VARIANCE).sqrt()
-        return distributions.Normal(outputs["mean"], scale, validate_args=False)
+        return distributions.Normal(
+            at_least_single(outputs["mean"]), self._variance().sqrt(), validate_args=False
+        )
+
+    def _variance(self) -> Tensor:
+        return self.log_variance.exp() + _MIN_VARIANCE
+
+    def log_prob(self, x: Tensor, outputs: dict[str, Tensor], library: Tensor) -> Tensor:
+        """Log-likelihood of each row in nats, shape ``(n_rows,)``."""
+        variance = self._variance()
+        # One product with the precisions instead of several passes over all entries
+        squares = (x - at_least_single(outputs["mean"])).square() @ variance.reciprocal()
+        return -0.5 * (squares + (2 * math.pi * variance).log().sum())
 
     def expected(self, outputs: dict[str, Tensor], library: Tensor) -> Tensor:
         """The mean itself."""

@@ -1,4 +1,8 @@
-"""Likelihoods of counts, on scvi-tools' distributions."""
+"""Likelihoods of counts.
+
+`distribution` is scvi-tools'; `log_prob`, which training spends its time in, equals that of the
+distribution and is several times as fast.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from scsalient.likelihoods._base import Likelihood
+from scsalient.likelihoods._base import Likelihood, at_least_single
+from scsalient.likelihoods._count_terms import (
+    negative_binomial_excess,
+    poisson_excess,
+    zero_log_prob,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,10 +52,11 @@ class _Counts(Likelihood):
 
     def expected(self, outputs: dict[str, Tensor], library: Tensor) -> Tensor:
         """Proportion times library."""
+        raw = at_least_single(outputs["proportion"])
         proportion = (
-            functional.softplus(outputs["proportion"])
+            functional.softplus(raw)
             if self.library_is_size_factor
-            else functional.softmax(outputs["proportion"], dim=-1)
+            else functional.softmax(raw, dim=-1)
         )
         return proportion * library
 
@@ -58,6 +68,11 @@ class Poisson(_Counts):
         """Poisson distribution of each count."""
         rate = self.expected(outputs, library) + _MIN_RATE
         return scvi.distributions.Poisson(rate=rate, validate_args=False)
+
+    def log_prob(self, x: Tensor, outputs: dict[str, Tensor], library: Tensor) -> Tensor:
+        """Log-likelihood of each row in nats, shape ``(n_rows,)``."""
+        rate = self.expected(outputs, library) + _MIN_RATE
+        return poisson_excess(x, rate) - rate.sum(-1)
 
 
 class NegativeBinomial(_Counts):
@@ -75,6 +90,11 @@ class NegativeBinomial(_Counts):
             validate_args=False,
         )
 
+    def log_prob(self, x: Tensor, outputs: dict[str, Tensor], library: Tensor) -> Tensor:
+        """Log-likelihood of each row in nats, shape ``(n_rows,)``."""
+        mean, theta = self.expected(outputs, library), self.log_inverse_dispersion.exp()
+        return zero_log_prob(mean, theta).sum(-1) + negative_binomial_excess(x, mean, theta)
+
 
 class ZeroInflatedNegativeBinomial(NegativeBinomial):
     """Negative binomial counts, some of which are lost."""
@@ -88,4 +108,15 @@ class ZeroInflatedNegativeBinomial(NegativeBinomial):
             theta=self.log_inverse_dispersion.exp(),
             zi_logits=outputs["dropout_logits"],
             validate_args=False,
+        )
+
+    def log_prob(self, x: Tensor, outputs: dict[str, Tensor], library: Tensor) -> Tensor:
+        """Log-likelihood of each row in nats, shape ``(n_rows,)``."""
+        mean, theta = self.expected(outputs, library), self.log_inverse_dispersion.exp()
+        logits = at_least_single(outputs["dropout_logits"])
+        kept_zero = zero_log_prob(mean, theta) - logits
+        # A zero is lost or drawn; any other count has been drawn.
+        either = torch.where(x > 0, kept_zero, functional.softplus(kept_zero))
+        return (either - functional.softplus(-logits)).sum(-1) + negative_binomial_excess(
+            x, mean, theta
         )

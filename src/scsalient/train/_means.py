@@ -1,0 +1,46 @@
+"""Means of the terms of the loss over an epoch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class RunningMeans:
+    """Weighted means of named scalars, kept in one tensor on their device."""
+
+    def __init__(self) -> None:
+        self._names: tuple[str, ...] = ()
+        self._sums: Tensor | None = None
+        self._weight = 0.0
+
+    def add(self, values: dict[str, Tensor | float], *, weight: float) -> None:
+        """Count some values in.
+
+        Parameters
+        ----------
+        values
+            Scalars by name; the same names in each call until :meth:`pop`.
+        weight
+            How much they count, for instance their number of rows.
+        """
+        device = next(v.device for v in values.values() if isinstance(v, torch.Tensor))
+        row = torch.stack(
+            [torch.as_tensor(v, dtype=torch.float32, device=device) for v in values.values()]
+        ).detach()
+        if self._sums is None:
+            self._names, self._sums = tuple(values), torch.zeros_like(row)
+        self._sums.add_(row, alpha=weight)
+        self._weight += weight
+
+    def pop(self) -> dict[str, Tensor]:
+        """The means by name, and a new start; empty when nothing was counted."""
+        if self._sums is None:
+            return {}
+        means = dict(zip(self._names, (self._sums / self._weight).unbind(), strict=True))
+        self._sums, self._weight = None, 0.0
+        return means

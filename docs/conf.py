@@ -1,7 +1,12 @@
 """Configuration of Sphinx."""
 
 import os
+import sys
 from importlib.metadata import metadata
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE / "_ext"))
 
 _info = metadata("scsalient")
 project = _info["Name"]
@@ -10,14 +15,15 @@ copyright = f"2026, {author}"
 version = release = _info["Version"]
 
 extensions = [
+    "mathml",
     "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
     "sphinx_design",
     "sphinxcontrib.bibtex",
+    "tutorials",
 ]
 
 exclude_patterns = ["_build", "**.ipynb_checkpoints"]
@@ -39,7 +45,8 @@ if os.environ.get("SCSALIENT_DOCS_ONLINE"):
 
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath", "html_image"]
 myst_heading_anchors = 3
-nb_execution_mode = "off"
+nb_execution_mode = "off"  # the tutorials are in git with their outputs
+html_math_renderer = "mathml"
 
 autosummary_generate = True
 autodoc_member_order = "bysource"
@@ -58,6 +65,7 @@ templates_path = ["_templates"]
 html_theme = "sphinx_book_theme"
 html_title = "scsalient"
 html_static_path = ["_static"]
+html_css_files = ["custom.css"]
 html_theme_options = {"path_to_docs": "docs/", "show_navbar_depth": 1}
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True

@@ -17,6 +17,7 @@ version = release = _info["Version"]
 extensions = [
     "mathml",
     "myst_nb",
+    "returns",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.napoleon",
@@ -29,6 +30,10 @@ extensions = [
 exclude_patterns = ["_build", "**.ipynb_checkpoints"]
 master_doc = "index"
 default_role = "literal"  # single backticks in docstrings, as in scanpy
+
+# Our own names must resolve; those of other projects only where their inventories are at hand
+nitpicky = True
+nitpick_ignore_regex = [("py:.*", r"(?!scsalient|ContrastiveVAE|StandardVAE).*")]
 
 # Links into other projects need their inventories, which are downloaded
 if os.environ.get("SCSALIENT_DOCS_ONLINE"):

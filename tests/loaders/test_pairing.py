@@ -79,3 +79,39 @@ def test_a_single_cell_goes_into_training():
 def test_sizes_out_of_range(kwargs, message):
     with pytest.raises(ValueError, match=message):
         RoleDataSplitter(None, [np.arange(10)], **kwargs)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    n=st.integers(20, 90),
+    m=st.integers(20, 90),
+    batch_size=st.integers(3, 20),
+    block_size=st.integers(1, 9),
+    world_size=st.integers(1, 4),
+)
+def test_the_parts_of_an_epoch_share_no_cell_and_lose_none(
+    n, m, batch_size, block_size, world_size
+):
+    groups = [np.arange(n), np.arange(n, n + m)]
+    options = {"batch_size": batch_size, "seed": 5, "block_size": block_size, "n_together": 2}
+    parts = [
+        list(PairedBatches(groups, rank=rank, world_size=world_size, **options))
+        for rank in range(world_size)
+    ]
+    large = groups[0] if n >= m else groups[1]
+    seen = np.concatenate([cells for part in parts for cells in part])
+    assert sorted(seen[np.isin(seen, large)]) == list(large)
+    for batch in zip(*parts, strict=True):
+        together = np.concatenate(batch)
+        assert len(set(together)) == len(together)
+        assert max(map(len, batch)) <= 2 * batch_size
+
+
+def test_blocks_keep_neighbours_in_one_read():
+    batches = list(
+        PairedBatches([np.arange(800)], batch_size=10, seed=0, block_size=8, n_together=8)
+    )
+    for start in range(0, 80, 8):
+        cells = np.sort(np.concatenate(batches[start : start + 8]))
+        assert (np.diff(cells) > 1).sum() <= 12
+    assert (np.diff(np.concatenate(batches)) == 1).mean() < 0.1

@@ -1,6 +1,16 @@
-"""From the registry to minibatches: splits and pairing."""
+"""From the registry to minibatches: splits, pairing and reading."""
 
-from scsalient.loaders._pairing import PairedBatches, UnpairedBatches
+from scsalient.loaders._batches import BatchLoader
+from scsalient.loaders._pairing import ConsecutiveBatches, PairedBatches, UnpairedBatches
+from scsalient.loaders._rows import Rows, RowsOnDevice
 from scsalient.loaders._splits import RoleDataSplitter
 
-__all__ = ["PairedBatches", "RoleDataSplitter", "UnpairedBatches"]
+__all__ = [
+    "BatchLoader",
+    "ConsecutiveBatches",
+    "PairedBatches",
+    "RoleDataSplitter",
+    "Rows",
+    "RowsOnDevice",
+    "UnpairedBatches",
+]

@@ -28,13 +28,34 @@ class PairedBatches(Sampler[np.ndarray]):
         Cells of each group in a batch, at most.
     seed
         Seed of the order; `None` draws one from PyTorch's generator.
+    block_size
+        For data in a file: cells that lie side by side and stay together until they are in
+        memory, where they are shuffled with the other blocks of one read. 1 shuffles cell by
+        cell.
+    n_together
+        Minibatches that are read together.
+    rank, world_size
+        Which part of each minibatch to give, of how many. The parts share no cell and together
+        are the minibatch; `batch_size` counts the cells of a part.
     """
 
     def __init__(
-        self, groups: Sequence[np.ndarray], *, batch_size: int, seed: int | None = None
+        self,
+        groups: Sequence[np.ndarray],
+        *,
+        batch_size: int,
+        seed: int | None = None,
+        block_size: int = 1,
+        n_together: int = 1,
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
         self.groups = [np.asarray(group) for group in groups if len(group)]
-        self.batch_size = batch_size
+        if block_size > 1:
+            self.groups = [np.sort(group) for group in self.groups]
+        self.batch_size = batch_size * world_size
+        self._block_size, self._n_read = block_size, n_together * self.batch_size
+        self._rank, self._world_size = rank, world_size
         if seed is None:
             seed = int(torch.randint(2**31, ()).item())
         self._seed = seed
@@ -54,25 +75,36 @@ class PairedBatches(Sampler[np.ndarray]):
         rng = np.random.default_rng([self._seed, self._epoch])
         self._epoch += 1
         sizes = np.diff(np.linspace(0, self._n_largest, len(self) + 1).round().astype(int))
-        parts = [_cut(group, sizes, rng) for group in self.groups]
+        parts = [self._cut(group, sizes, rng) for group in self.groups]
         for batch in zip(*parts, strict=True):
-            yield np.concatenate(batch)
+            yield np.concatenate([part[self._rank :: self._world_size] for part in batch])
 
+    def _cut(
+        self, group: np.ndarray, sizes: np.ndarray, rng: np.random.Generator
+    ) -> Iterator[np.ndarray]:
+        order, start = self._shuffled(group, rng), 0
+        for size in sizes:
+            n = min(int(size), len(group))
+            batch = order[start : start + n]
+            if len(batch) < n:
+                # The new round must not repeat a cell that this batch already has.
+                order = self._shuffled(group, rng)
+                fresh = order[~np.isin(order, batch)][: n - len(batch)]
+                order = np.concatenate([fresh, order[~np.isin(order, fresh)]])
+                batch, start = np.concatenate([batch, fresh]), len(fresh)
+            else:
+                start += n
+            yield batch
 
-def _cut(group: np.ndarray, sizes: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    order, start = rng.permutation(group), 0
-    for size in sizes:
-        n = min(int(size), len(group))
-        batch = order[start : start + n]
-        if len(batch) < n:
-            # The new round must not repeat a cell that this batch already has.
-            order = rng.permutation(group)
-            fresh = order[~np.isin(order, batch)][: n - len(batch)]
-            order = np.concatenate([fresh, order[~np.isin(order, fresh)]])
-            batch, start = np.concatenate([batch, fresh]), len(fresh)
-        else:
-            start += n
-        yield batch
+    def _shuffled(self, group: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        if self._block_size == 1:
+            return rng.permutation(group)
+        # Blocks begin elsewhere each time, so that no two cells always come together.
+        ends = np.arange(rng.integers(1, self._block_size + 1), len(group), self._block_size)
+        blocks = np.split(group, ends)
+        order = np.concatenate([blocks[i] for i in rng.permutation(len(blocks))])
+        reads = np.split(order, np.arange(self._n_read, len(order), self._n_read))
+        return np.concatenate([rng.permutation(read) for read in reads])
 
 
 class UnpairedBatches(Sampler[np.ndarray]):
@@ -102,3 +134,26 @@ class UnpairedBatches(Sampler[np.ndarray]):
         parts = [np.array_split(group, self._n_batches) for group in self.groups]
         for batch in zip(*parts, strict=True):
             yield np.concatenate(batch)
+
+
+class ConsecutiveBatches(Sampler[np.ndarray]):
+    """Cells in a given order, a few at a time.
+
+    Parameters
+    ----------
+    positions
+        Positions of the cells.
+    batch_size
+        Cells in a batch.
+    """
+
+    def __init__(self, positions: np.ndarray, *, batch_size: int) -> None:
+        self._batches = np.split(positions, np.arange(batch_size, len(positions), batch_size))
+
+    def __len__(self) -> int:
+        """Number of batches."""
+        return len(self._batches)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Positions of the cells of each batch."""
+        return iter(self._batches)

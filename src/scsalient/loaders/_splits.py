@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import lightning.pytorch as pl
 import numpy as np
-import torch
 from scvi import settings
-from torch.utils.data import DataLoader
 
 from scsalient._arguments import check_integer, check_number
+from scsalient.loaders._batches import READ_AT_ONCE, STORAGES, BatchLoader
 from scsalient.loaders._pairing import PairedBatches, UnpairedBatches
+from scsalient.loaders._rows import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +19,11 @@ if TYPE_CHECKING:
     from scvi.data import AnnDataManager
     from torch.utils.data import Sampler
 
+    from scsalient.loaders._batches import Storage
+
 _DEFAULT_TRAIN_SIZE = 0.9
+# Neighbouring cells of a file that are read together
+_BLOCK_SIZE = 32
 
 
 class RoleDataSplitter(pl.LightningDataModule):
@@ -39,8 +43,9 @@ class RoleDataSplitter(pl.LightningDataModule):
         Whether to shuffle before the split, by ``scvi.settings.seed``.
     batch_size
         Cells of each group in a minibatch.
-    **loader_kwargs
-        Further arguments of :class:`torch.utils.data.DataLoader`.
+    storage
+        Where data in memory stay during training: ``"device"``, ``"host"``, or ``"auto"`` for
+        the device if it is an accelerator with room for them.
 
     Raises
     ------
@@ -57,9 +62,12 @@ class RoleDataSplitter(pl.LightningDataModule):
         validation_size: float | None = None,
         shuffle_set_split: bool = True,
         batch_size: int = 128,
-        **loader_kwargs: Any,
+        storage: Storage = "auto",
     ) -> None:
         super().__init__()
+        if storage not in STORAGES:
+            msg = f"`storage` should be one of {list(STORAGES)}, found {storage!r}."
+            raise ValueError(msg)
         check_integer("batch_size", batch_size, low=1)
         if validation_size is not None:
             check_number("validation_size", validation_size, low=0, high=1, high_included=False)
@@ -74,7 +82,9 @@ class RoleDataSplitter(pl.LightningDataModule):
             raise ValueError(msg)
         self.adata_manager = adata_manager
         self.batch_size = batch_size
-        self.loader_kwargs = loader_kwargs
+        self.storage = storage
+
+        self._made: Rows | None = None
 
         # A generator of its own, so that the split depends on the seed alone.
         rng = np.random.default_rng(settings.seed)
@@ -102,21 +112,54 @@ class RoleDataSplitter(pl.LightningDataModule):
         """Number of minibatches in an epoch."""
         return len(PairedBatches(self._train, batch_size=self.batch_size, seed=0))
 
-    def train_dataloader(self) -> DataLoader:
-        """Random pairs, every cell of the largest group once."""
-        batches = PairedBatches(self._train, batch_size=self.batch_size, seed=settings.seed)
-        return self._loader(batches)
+    def train_dataloader(self) -> BatchLoader:
+        """Random pairs, every cell of the largest group once, dealt out among the devices."""
+        rank, world_size = self._place()
+        rows = self._rows()
+        batches = PairedBatches(
+            self._train,
+            batch_size=self.batch_size,
+            seed=settings.seed,
+            block_size=_BLOCK_SIZE if rows.on_disk else 1,
+            n_together=READ_AT_ONCE,
+            rank=rank,
+            world_size=world_size,
+        )
+        return self._loader(rows, batches)
 
-    def val_dataloader(self) -> DataLoader | list:
+    def val_dataloader(self) -> BatchLoader | list:
         """Every validation cell once."""
         if self.n_val == 0:
             return []
-        return self._loader(UnpairedBatches(self._validation, batch_size=self.batch_size))
+        rank, world_size = self._place()
+        groups = [np.sort(group)[rank::world_size] for group in self._validation]
+        return self._loader(self._rows(), UnpairedBatches(groups, batch_size=self.batch_size))
 
-    def _loader(self, batches: Sampler[np.ndarray]) -> DataLoader:
-        # The sampler gives whole batches, so PyTorch's own batching is off.
-        kwargs = {"num_workers": settings.dl_num_workers} | self.loader_kwargs
-        dataset = self.adata_manager.create_torch_dataset()
-        # A generator of its own: an iterator would else draw from the one that the model uses.
-        generator = torch.Generator().manual_seed(0)
-        return DataLoader(dataset, sampler=batches, batch_size=None, generator=generator, **kwargs)
+    def _rows(self) -> Rows:
+        if self._made is None:
+            self._made = Rows.of(self.adata_manager)
+        return self._made
+
+    def _place(self) -> tuple[int, int]:
+        """Which device this process trains on, of how many."""
+        if self.trainer is None or self.trainer.world_size == 1:
+            return 0, 1
+        n_devices = self.trainer.world_size
+        if settings.seed is None:
+            msg = (
+                "`devices` above 1 needs one order of the cells for all of them, found no seed. "
+                "Set `scvi.settings.seed = 0` first."
+            )
+            raise ValueError(msg)
+        smallest = min(len(group) for group in self._train)
+        if smallest < n_devices:
+            msg = (
+                f"`devices` should be at most {smallest}, the number of training cells of the "
+                f"smallest group, found {n_devices}."
+            )
+            raise ValueError(msg)
+        return self.trainer.global_rank, n_devices
+
+    def _loader(self, rows: Rows, batches: Sampler[np.ndarray]) -> BatchLoader:
+        device = None if self.trainer is None else self.trainer.strategy.root_device
+        return BatchLoader(rows, batches, device=device, storage=self.storage)

@@ -12,6 +12,7 @@ from scvi.model.base import BaseModelClass
 from scsalient._arguments import check_flag, check_integer, check_number
 from scsalient.data import check_values
 from scsalient.likelihoods import LIKELIHOODS
+from scsalient.loaders import BatchLoader, ConsecutiveBatches, Rows
 from scsalient.model._fields import check_anndata, check_query
 
 if TYPE_CHECKING:
@@ -96,15 +97,18 @@ class LatentModel(BaseModelClass):
         """Tensors of consecutive cells, on the module's device."""
         if batch_size is not None:
             check_integer("batch_size", batch_size, low=1)
-        device = self.module.device
-        loader = self._make_data_loader(
-            adata=adata,
-            indices=_as_positions(indices, adata.n_obs),
-            batch_size=batch_size or settings.batch_size,
-            shuffle=False,
+        manager = self.get_anndata_manager(adata, required=True)
+        positions = _as_positions(indices, adata.n_obs)
+        if positions is None:
+            positions = np.arange(adata.n_obs)
+        yield from BatchLoader(
+            Rows.of(manager),
+            ConsecutiveBatches(
+                positions % adata.n_obs, batch_size=batch_size or settings.batch_size
+            ),
+            device=self.module.device,
+            storage="host",
         )
-        for tensors in loader:
-            yield {key: value.to(device) for key, value in tensors.items()}
 
     def _generator(self) -> torch.Generator:
         """Generator of draws at inference time, seeded by ``scvi.settings.seed`` if it is set."""

@@ -93,7 +93,8 @@ class TrainingMixin(LatentModel):
             File to keep the whole state of training in, written after each epoch. A later
             ``train(..., ckpt_path=...)`` of a model with the same arguments goes on from it.
         datasplitter_kwargs
-            Further arguments of the data loaders (:class:`torch.utils.data.DataLoader`).
+            ``storage``: where data in memory stay during training, ``"device"``, ``"host"``, or
+            ``"auto"``, the default, for the device if it is an accelerator with room for them.
         plan_kwargs
             Arguments of the training plan, for instance ``lr`` or ``kl_warmup``.
         **trainer_kwargs

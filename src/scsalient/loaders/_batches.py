@@ -1,0 +1,131 @@
+"""Minibatches in the order of a sampler, read ahead where that saves time."""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+import numpy as np
+import torch
+
+from scsalient.loaders._rows import Rows, RowsOnDevice
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from concurrent.futures import Future
+
+    from torch import Tensor
+    from torch.utils.data import Sampler
+
+Storage = Literal["auto", "host", "device"]
+STORAGES: tuple[str, ...] = ("auto", "host", "device")
+
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
+
+# Share of the free memory of an accelerator that data may take
+_MAX_SHARE = 0.5
+# Minibatches that are read from a file in one go, and so many ahead
+READ_AT_ONCE = 32
+
+
+class BatchLoader:
+    """Minibatches of tensors; lightning takes it as a data loader.
+
+    No minibatch is kept: each is made when it is asked for, or, with an accelerator or a file,
+    by a thread while the one before is trained on.
+
+    Parameters
+    ----------
+    rows
+        The cells.
+    sampler
+        Positions of the cells of each minibatch.
+    device
+        Device that trains; `None` for the CPU.
+    storage
+        Where the data stay: ``"device"``, ``"host"``, or ``"auto"`` for the device if it is
+        an accelerator with room for them.
+    """
+
+    def __init__(
+        self,
+        rows: Rows,
+        sampler: Sampler[np.ndarray],
+        *,
+        device: torch.device | None = None,
+        storage: Storage = "auto",
+    ) -> None:
+        # By these names lightning sets the epoch, as with PyTorch's loader without batching.
+        self.sampler = sampler
+        self.batch_sampler = None
+        self._rows = rows
+        self._device = torch.device("cpu") if device is None else device
+        self._resident = _on_device(rows, self._device, storage)
+
+    def __len__(self) -> int:
+        """Number of minibatches in an epoch."""
+        return len(self.sampler)  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        """Tensors of each minibatch by name, on the device."""
+        if self._resident is not None:
+            yield from map(self._resident.tensors, self.sampler)
+        elif self._rows.on_disk:
+            parts = _ahead(self._read, _chunks(self.sampler, READ_AT_ONCE))
+            for rows, batches in parts:
+                yield from (self._moved(rows.tensors(batch)) for batch in batches)
+        elif self._device.type == "cpu":
+            yield from map(self._rows.tensors, self.sampler)
+        else:
+            yield from _ahead(lambda batch: self._moved(self._rows.tensors(batch)), self.sampler)
+
+    def _read(self, chunk: list[np.ndarray]) -> tuple[Rows, list[np.ndarray]]:
+        rows = self._rows.load(np.concatenate(chunk))
+        ends = np.cumsum([len(batch) for batch in chunk])
+        return rows, np.split(np.arange(ends[-1]), ends[:-1])
+
+    def _moved(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        if self._device.type == "cpu":
+            return tensors
+        if self._device.type == "cuda":
+            # From pinned memory the copy runs beside the computation.
+            tensors = {key: value.pin_memory() for key, value in tensors.items()}
+        return {key: value.to(self._device, non_blocking=True) for key, value in tensors.items()}
+
+
+def _on_device(rows: Rows, device: torch.device, storage: Storage) -> RowsOnDevice | None:
+    if storage == "host" or rows.on_disk:
+        return None
+    if storage == "auto":
+        if device.type != "cuda":
+            return None
+        free, _ = torch.cuda.mem_get_info(device)
+        if RowsOnDevice.n_bytes(rows) > _MAX_SHARE * free:
+            return None
+    return RowsOnDevice(rows, device)
+
+
+def _chunks(items: Iterable[_In], size: int) -> Iterator[list[_In]]:
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk
+
+
+def _ahead(
+    function: Callable[[_In], _Out], items: Iterable[_In], *, depth: int = 1
+) -> Iterator[_Out]:
+    """Results in order, computed by one thread up to `depth` items ahead."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        waiting: deque[Future[_Out]] = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > depth:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)

@@ -1,0 +1,152 @@
+"""Rows of the registered data as tensors, wherever the data lie."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from anndata.abc import CSCDataset
+from scipy import sparse
+from scvi import REGISTRY_KEYS
+
+if TYPE_CHECKING:
+    from scvi.data import AnnDataManager
+    from torch import Tensor
+
+_CODES = (REGISTRY_KEYS.BATCH_KEY, REGISTRY_KEYS.CAT_COVS_KEY)
+# Rows that nobody asked for are read along when the gap between two runs is at most this long:
+# one longer read is quicker than two.
+_MAX_GAP = 8
+
+
+class Rows:
+    """Cells as they lie in memory or on disk, cut into minibatches by position.
+
+    Nothing is copied, save a CSC matrix, whose rows cannot be cut.
+
+    Parameters
+    ----------
+    x
+        Data, shape ``(n_cells, n_vars)``: an array, a scipy matrix, or AnnData's or h5py's or
+        zarr's view of a file.
+    columns
+        Other registered fields by tensor name, each of shape ``(n_cells, n_columns)``.
+
+    Raises
+    ------
+    TypeError
+        When the data lie in a file column by column.
+    """
+
+    def __init__(self, x: Any, columns: dict[str, Tensor]) -> None:
+        if isinstance(x, CSCDataset):
+            msg = (
+                "`adata` in a file should hold its values dense or as CSR, found CSC, from which "
+                "cells cannot be read one by one. Write a file with `adata.X.tocsr()`."
+            )
+            raise TypeError(msg)
+        if sparse.issparse(x) and x.format != "csr":
+            x = x.tocsr()
+        self.x = x
+        self.columns = columns
+
+    @classmethod
+    def of(cls, adata_manager: AnnDataManager) -> Rows:
+        """Rows of registered data with all their fields."""
+        columns = {}
+        for key in adata_manager.data_registry:
+            if key == REGISTRY_KEYS.X_KEY:
+                continue
+            values = np.asarray(adata_manager.get_from_registry(key))
+            dtype = np.int64 if key in _CODES else np.float32
+            values = values.reshape(len(values), -1).astype(dtype)
+            columns[key] = torch.from_numpy(values)
+        return cls(adata_manager.get_from_registry(REGISTRY_KEYS.X_KEY), columns)
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether each access reads a file."""
+        return not (isinstance(self.x, np.ndarray) or sparse.issparse(self.x))
+
+    def load(self, positions: np.ndarray) -> Rows:
+        """The rows at these positions, in memory and in this order."""
+        columns = {key: values[positions] for key, values in self.columns.items()}
+        if not self.on_disk:
+            return Rows(self.x[positions], columns)
+        wanted, inverse = np.unique(positions, return_inverse=True)
+        breaks = np.flatnonzero(np.diff(wanted) > _MAX_GAP) + 1
+        runs = [(run[0], run[-1] + 1) for run in np.split(wanted, breaks)]
+        blocks = [_in_memory(self.x[int(start) : int(stop)]) for start, stop in runs]
+        read = np.concatenate([np.arange(*run) for run in runs])
+        stack = sparse.vstack(blocks, "csr") if sparse.issparse(blocks[0]) else np.vstack(blocks)
+        return Rows(stack[np.searchsorted(read, wanted)[inverse]], columns)
+
+    def tensors(self, positions: np.ndarray) -> dict[str, Tensor]:
+        """Minibatch of the rows at these positions, by tensor name; data as float32, dense."""
+        if self.on_disk:
+            return self.load(positions).tensors(np.arange(len(positions)))
+        block = self.x[positions]
+        if sparse.issparse(block):
+            block = block.astype(np.float32, copy=False).toarray()
+        x = torch.from_numpy(np.ascontiguousarray(block, dtype=np.float32))
+        index = torch.from_numpy(positions)
+        return {REGISTRY_KEYS.X_KEY: x} | {k: v[index] for k, v in self.columns.items()}
+
+
+def _in_memory(block: Any) -> Any:
+    if hasattr(block, "compute"):  # dask
+        block = block.compute()
+    return block if sparse.issparse(block) else np.asarray(block)
+
+
+class RowsOnDevice:
+    """Cells kept on an accelerator, sparse data as CSR, so that a step waits for no transfer.
+
+    Parameters
+    ----------
+    rows
+        Cells in memory.
+    device
+        Where to keep them.
+    """
+
+    def __init__(self, rows: Rows, device: torch.device) -> None:
+        self._device = device
+        self._columns = {key: values.to(device) for key, values in rows.columns.items()}
+        self._n_vars = rows.x.shape[1]
+        self._dense: Tensor | None = None
+        if sparse.issparse(rows.x):
+            # On the host too: the size of what is gathered is then known without waiting.
+            self._ends = rows.x.indptr.astype(np.int64)
+            self._indices = torch.from_numpy(rows.x.indices).to(device)
+            self._values = torch.from_numpy(rows.x.data.astype(np.float32)).to(device)
+        else:
+            self._dense = torch.from_numpy(rows.x.astype(np.float32)).to(device)
+
+    @staticmethod
+    def n_bytes(rows: Rows) -> int:
+        """Memory that the rows would take on the device."""
+        if sparse.issparse(rows.x):
+            return rows.x.nnz * (4 + rows.x.indices.itemsize)
+        return 4 * rows.x.size
+
+    def tensors(self, positions: np.ndarray) -> dict[str, Tensor]:
+        """As :meth:`Rows.tensors`, on the device."""
+        index = torch.from_numpy(positions).to(self._device)
+        x = self._dense[index] if self._dense is not None else self._gathered(positions)
+        return {REGISTRY_KEYS.X_KEY: x} | {k: v[index] for k, v in self._columns.items()}
+
+    def _gathered(self, positions: np.ndarray) -> Tensor:
+        starts = self._ends[positions]
+        lengths = self._ends[positions + 1] - starts
+        first = np.concatenate([[0], np.cumsum(lengths)])
+        total = int(first[-1])
+        # One transfer: length of each row, and how far its entries lie from their new place.
+        plan = torch.from_numpy(np.stack([lengths, starts - first[:-1]])).to(self._device)
+        spread = torch.arange(len(positions), device=self._device)
+        row = torch.repeat_interleave(spread, plan[0], output_size=total)
+        entry = torch.arange(total, device=self._device) + plan[1][row]
+        x = torch.zeros(len(positions), self._n_vars, device=self._device)
+        x[row, self._indices[entry].long()] = self._values[entry]
+        return x

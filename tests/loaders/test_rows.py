@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import threading
+
+import anndata
+import h5py
+import numpy as np
+import pytest
+import torch
+import zarr
+from scipy import sparse
+from scvi import REGISTRY_KEYS
+
+from factories import make_counts, make_model
+from scsalient.loaders import BatchLoader, ConsecutiveBatches, PairedBatches, Rows, RowsOnDevice
+
+CELLS = np.array([7, 3, 59, 3, 0, 41, 42, 40])
+COLUMNS = {"role": torch.arange(60.0)[:, None]}
+
+
+def _counts(dtype=np.float32):
+    rng = np.random.default_rng(0)
+    return (rng.poisson(2.0, size=(60, 9)) * (rng.random((60, 9)) < 0.3)).astype(dtype)
+
+
+def _in_file(counts, path, kind):
+    x = sparse.csr_matrix(counts) if kind.endswith("csr") else counts
+    adata = anndata.AnnData(x)
+    if kind.startswith("zarr"):
+        adata.write_zarr(path)
+        stored = zarr.open(path, mode="r")["X"]
+        return anndata.io.sparse_dataset(stored) if kind.endswith("csr") else stored
+    adata.write_h5ad(path)
+    stored = h5py.File(path, "r")["X"]
+    return anndata.io.sparse_dataset(stored) if kind.endswith("csr") else stored
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64, np.uint8])
+@pytest.mark.parametrize(
+    "form", [np.asarray, sparse.csr_matrix, sparse.csr_array, sparse.csc_array]
+)
+def test_rows_in_memory(form, dtype):
+    counts = _counts(dtype)
+    found = Rows(form(counts), COLUMNS).tensors(CELLS)
+    assert found[REGISTRY_KEYS.X_KEY].dtype == torch.float32
+    np.testing.assert_array_equal(found[REGISTRY_KEYS.X_KEY], counts[CELLS])
+    np.testing.assert_array_equal(found["role"].ravel(), CELLS)
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
+def test_rows_on_a_device_are_those_in_memory(form):
+    rows = Rows(form(_counts()), COLUMNS)
+    resident = RowsOnDevice(rows, torch.device("cpu"))
+    for key, value in rows.tensors(CELLS).items():
+        torch.testing.assert_close(resident.tensors(CELLS)[key], value)
+
+
+@pytest.mark.filterwarnings("ignore:Writing zarr v2 data:UserWarning")
+@pytest.mark.parametrize("kind", ["h5ad-csr", "h5ad-dense", "zarr-csr", "zarr-dense"])
+def test_rows_in_a_file_come_in_the_order_asked_for(tmp_path, kind):
+    counts = _counts()
+    rows = Rows(_in_file(counts, tmp_path / "data", kind), COLUMNS)
+    assert rows.on_disk
+    found = rows.tensors(CELLS)
+    np.testing.assert_array_equal(found[REGISTRY_KEYS.X_KEY], counts[CELLS])
+    np.testing.assert_array_equal(found["role"].ravel(), CELLS)
+
+
+def test_columns_in_a_file_are_refused(tmp_path):
+    anndata.AnnData(sparse.csc_matrix(_counts())).write_h5ad(tmp_path / "data")
+    with h5py.File(tmp_path / "data") as file, pytest.raises(TypeError, match="found CSC"):
+        Rows(anndata.io.sparse_dataset(file["X"]), COLUMNS)
+
+
+def test_every_registered_field_is_there():
+    adata = make_counts()
+    adata.obs["factor"] = np.linspace(0.5, 2.0, adata.n_obs)
+    setup = {
+        "batch_key": "batch",
+        "size_factor_key": "factor",
+        "categorical_covariate_keys": ["batch"],
+        "continuous_covariate_keys": ["score"],
+    }
+    model = make_model(adata, setup=setup)
+    found = Rows.of(model.adata_manager).tensors(CELLS)
+    assert set(found) == set(model.adata_manager.data_registry)
+    expected = adata.obs.iloc[CELLS]
+    np.testing.assert_array_equal(found[REGISTRY_KEYS.BATCH_KEY].ravel(), expected["_scvi_batch"])
+    assert found[REGISTRY_KEYS.BATCH_KEY].dtype == torch.int64
+    np.testing.assert_allclose(
+        found[REGISTRY_KEYS.SIZE_FACTOR_KEY].ravel(), expected["factor"], rtol=1e-6
+    )
+    np.testing.assert_allclose(
+        found[REGISTRY_KEYS.CONT_COVS_KEY].ravel(), expected["score"], rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize("storage", ["auto", "host", "device"])
+def test_batches_follow_the_sampler(storage):
+    counts = _counts()
+    order = ConsecutiveBatches(CELLS, batch_size=3)
+    loader = BatchLoader(Rows(sparse.csr_matrix(counts), COLUMNS), order, storage=storage)
+    assert len(loader) == 3
+    for _ in range(2):
+        found = [tensors[REGISTRY_KEYS.X_KEY] for tensors in loader]
+        assert [len(x) for x in found] == [3, 3, 2]
+        np.testing.assert_array_equal(torch.cat(found), counts[CELLS])
+
+
+def test_reading_ahead_gives_the_same_and_ends_its_thread(tmp_path):
+    counts = np.tile(_counts(), (20, 1))
+    columns = {"role": torch.arange(1200.0)[:, None]}
+    order = PairedBatches(
+        [np.arange(700), np.arange(700, 1200)],
+        batch_size=8,
+        seed=0,
+        block_size=4,
+        n_together=32,
+    )
+    cells = list(order)
+    order.set_epoch(0)
+    loader = BatchLoader(Rows(_in_file(counts, tmp_path / "data", "h5ad-csr"), columns), order)
+    n_threads = threading.active_count()
+    for tensors, expected in zip(loader, cells, strict=True):
+        np.testing.assert_array_equal(tensors["role"].ravel(), expected)
+        np.testing.assert_array_equal(tensors[REGISTRY_KEYS.X_KEY], counts[expected])
+    some = iter(loader)
+    next(some)
+    some.close()
+    assert threading.active_count() == n_threads
+
+
+def test_an_error_in_the_reading_thread_reaches_the_caller():
+    class Broken:
+        shape = (60, 9)
+
+        def __getitem__(self, rows):
+            msg = "the disk is gone"
+            raise OSError(msg)
+
+    loader = BatchLoader(Rows(Broken(), COLUMNS), ConsecutiveBatches(CELLS, batch_size=3))
+    with pytest.raises(OSError, match="the disk is gone"):
+        list(loader)

@@ -16,6 +16,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import scvi
+import torch
 from hypothesis import settings
 from lightning import seed_everything
 
@@ -35,6 +36,8 @@ def _same_start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     scvi.settings.seed = None
     scvi.settings.verbosity = logging.WARNING
     scvi.settings.logging_dir = tmp_path_factory.getbasetemp() / "scvi_log"
+    # scanpy's numba raises it in passing, which slows training down many times on a busy machine
+    torch.set_num_threads(1)
     # Not through `scvi.settings.seed`, which appends to an environment variable each time
     seed_everything(0, verbose=False)
     yield

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -10,6 +10,9 @@ from anndata import AnnData
 from scipy import sparse
 
 from scsalient import ContrastiveVAE
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def make_counts(
@@ -55,3 +58,13 @@ def make_trained(
     model = make_model(adata, **kwargs)
     model.train(max_epochs, **(QUIET | (train or {})))
     return model
+
+
+def count_and_double(folder: Path, settings: Any) -> dict[str, Any]:
+    """Trial for `run_trials`: here, since other processes cannot import a test file by its name."""
+    (folder / f"ran_{settings['x']}_{settings['seed']}").touch(exist_ok=False)
+    if settings["x"] == settings.get("fails_at"):
+        msg = "as asked"
+        raise RuntimeError(msg)
+    extra = {"only_large": 1.5} if settings["x"] > 1 else {}
+    return {"double": 2 * settings["x"], "values": np.full(2, settings["x"]), **extra}

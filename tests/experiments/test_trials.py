@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import scvi
 
+from factories import count_and_double
 from scsalient.experiments._trials import run_trials, trial_key
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-
-def count_and_double(folder: Path, settings: Any) -> dict[str, Any]:
-    (folder / f"ran_{settings['x']}_{settings['seed']}").touch(exist_ok=False)
-    if settings["x"] == settings.get("fails_at"):
-        msg = "as asked"
-        raise RuntimeError(msg)
-    extra = {"only_large": 1.5} if settings["x"] > 1 else {}
-    return {"double": 2 * settings["x"], "values": np.full(2, settings["x"]), **extra}
 
 
 def draw(_settings: Any) -> dict[str, Any]:

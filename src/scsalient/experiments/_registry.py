@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from scsalient.experiments._grassy_mnist import grassy_mnist
 from scsalient.experiments._rna_seq import rna_seq
 
 if TYPE_CHECKING:
@@ -36,6 +37,18 @@ class Experiment:
 
 
 EXPERIMENTS: Final = {
+    "grassy-mnist": Experiment(
+        grassy_mnist,
+        "grassy_mnist",
+        ("method",),
+        (
+            "silhouette",
+            "silhouette_background",
+            "correlation_zero",
+            "correlation_difference",
+            "seconds",
+        ),
+    ),
     "rna-seq": Experiment(
         rna_seq,
         "rna_seq",

@@ -24,6 +24,7 @@ UNS_CVAE: Final = "cvae"
 UNS_VAE: Final = "vae"
 UNS_CPCA: Final = "cpca"
 UNS_TRUTH: Final = "truth"
+UNS_IMAGE: Final = "image"
 
 # .varm
 VARM_CPCA: Final = "cPCs"
@@ -41,6 +42,12 @@ VAR_BATCH: Final = "batch_gene"
 VAR_BATCH_LFC: Final = "batch_lfc"
 OBSM_TRUE_SALIENT: Final = "true_salient"
 OBSM_TRUE_BACKGROUND: Final = "true_background"
+
+# .obs, .var and .layers of images
+OBS_LABEL: Final = "label"
+OBS_DIGIT: Final = "digit"
+VAR_PIXEL: Final = ("row", "column", "channel")
+LAYER_CLEAN: Final = "clean"
 
 # .obs of generated cells
 OBS_ROLE: Final = "role"

@@ -2,5 +2,6 @@
 
 from scsalient.experiments._grassy_mnist import grassy_mnist
 from scsalient.experiments._rna_seq import rna_seq
+from scsalient.experiments._sensitivity import sensitivity
 
-__all__ = ["grassy_mnist", "rna_seq"]
+__all__ = ["grassy_mnist", "rna_seq", "sensitivity"]

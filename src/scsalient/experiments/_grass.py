@@ -60,14 +60,24 @@ def grassy_settings(
 
 
 def grassy_data(settings: Mapping[str, Any]) -> AnnData:
-    """Data of a trial; the same for every seed."""
+    """Data of a trial; the same for every seed.
+
+    The background has the usual amplitude whatever that of the target (paper sec. 4.5).
+    """
     mnist = grass = None
     if settings["data"] != BUNDLED:
         mnist = Path(settings["data"])
         grass = mnist / "grass" if (mnist / "grass").is_dir() else None
-    return datasets.grassy_mnist(
-        mnist=mnist, grass=grass, seed=0, **{name: settings[name] for name in DATA}
-    )
+    arguments: dict[str, Any] = {"mnist": mnist, "grass": grass, "seed": 0}
+    arguments |= {name: settings[name] for name in DATA}
+    adata = datasets.grassy_mnist(**arguments)
+    if settings["amplitude"] != DATA["amplitude"]:
+        # The same patches: the amplitude changes nothing else that is drawn
+        usual = datasets.grassy_mnist(**arguments | {"amplitude": DATA["amplitude"]})
+        background = ~is_target(adata)
+        adata.X[background] = usual.X[background]
+        adata.uns[_keys.UNS_IMAGE] = usual.uns[_keys.UNS_IMAGE]
+    return adata
 
 
 def check_grassy_folder(data: Path | None) -> None:

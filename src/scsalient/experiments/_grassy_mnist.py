@@ -184,7 +184,7 @@ def _draw_latents(
         vae, four, cvae = (f"{model}, {preset}" for model in ("VAE", "VAE of 4", "cVAE"))
         shown = arrays[four]["latent"]
         background = arrays[cvae]["latent_background"]
-        note = "" if background.shape[1] == 2 else ", 2 principal components"
+        note = "" if background.shape[1] == 2 else " (first two PCs)"
         panels = [
             (vae, arrays[vae]["latent"], table.loc[vae, "silhouette"]),
             (f"{four}: first two", shown[:, :2], table.loc[four, "silhouette"]),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from scsalient.experiments._grassy_mnist import grassy_mnist
 from scsalient.experiments._rna_seq import rna_seq
+from scsalient.experiments._sensitivity import sensitivity
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,5 +55,11 @@ EXPERIMENTS: Final = {
         "rna_seq",
         ("method",),
         ("silhouette", "silhouette_background", "silhouette_cell_type", "seconds"),
+    ),
+    "sensitivity": Experiment(
+        sensitivity,
+        "sensitivity",
+        ("study", "method", "value"),
+        ("silhouette", "silhouette_background", "seconds"),
     ),
 }

@@ -103,7 +103,8 @@ def draw_mosaic(
     low, high = limits
     scaled = np.clip((images - low) / (high - low if high > low else 1.0), 0, 1)
     drawn = mosaic(scaled, ncols=ncols, row_gap=row_gap)
-    ax.imshow(drawn.picture, **{"cmap": "gray", "vmin": 0, "vmax": 1} | kwargs)
+    style: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 1} | kwargs
+    ax.imshow(drawn.picture, **style)
     ax.set(xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
     return drawn

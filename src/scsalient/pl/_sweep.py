@@ -150,7 +150,8 @@ def _draw_genes(
         raise KeyError(msg)
     change = change[:, swept.var_names.get_indexer(list(genes))]
     limit = float(np.abs(change).max()) or 1.0
-    style = {"cmap": "RdBu_r", "norm": TwoSlopeNorm(0, -limit, limit), "aspect": "auto"} | kwargs
+    norm = TwoSlopeNorm(0, -limit, limit)
+    style: dict[str, Any] = {"cmap": "RdBu_r", "norm": norm, "aspect": "auto"} | kwargs
     if len(names) == 1:
         if ax is None:
             _, ax = plt.subplots(figsize=(5, 0.24 * len(genes) + 1), layout="constrained")

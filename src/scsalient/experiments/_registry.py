@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from scsalient.experiments._celeba import celeba
 from scsalient.experiments._grassy_mnist import grassy_mnist
 from scsalient.experiments._rna_seq import rna_seq
 from scsalient.experiments._sensitivity import sensitivity
@@ -55,6 +56,12 @@ EXPERIMENTS: Final = {
         "rna_seq",
         ("method",),
         ("silhouette", "silhouette_background", "silhouette_cell_type", "seconds"),
+    ),
+    "celeba": Experiment(
+        celeba,
+        "celeba",
+        ("attribute", "method"),
+        ("accessory_style_s", "accessory_style_z", "backdrop_s", "backdrop_z", "seconds"),
     ),
     "sensitivity": Experiment(
         sensitivity,

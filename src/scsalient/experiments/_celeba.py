@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -135,20 +136,17 @@ def _methods(changes: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def face_images(settings: Mapping[str, Any]) -> AnnData:
     """Images of a trial; the same for every seed."""
-    attribute, size = settings["attribute"], settings["image_size"]
-    numbers = {name: settings[name] for name in ("n_target", "n_background")}
-    if settings["data"] == _DRAWN:
-        return datasets.faces(
-            attribute=attribute, image_size=size, seed=0, progressbar=False, **numbers
-        )
-    return datasets.celeba(
-        settings["data"],
-        attribute=_ATTRIBUTES[attribute],
-        image_size=size,
-        seed=0,
-        progressbar=False,
-        **numbers,
-    )
+    arguments = {name: settings[name] for name in _DATA}
+    return _read(settings["data"], settings["attribute"], **arguments).copy()
+
+
+# Trials that differ in their model follow each other, and thousands of faces take a while
+@functools.lru_cache(maxsize=1)
+def _read(data: str, attribute: str, **arguments: Any) -> AnnData:
+    quiet: dict[str, Any] = {"seed": 0, "progressbar": False}
+    if data == _DRAWN:
+        return datasets.faces(attribute=attribute, **arguments, **quiet)
+    return datasets.celeba(data, attribute=_ATTRIBUTES[attribute], **arguments, **quiet)
 
 
 def _trial(settings: Mapping[str, Any]) -> dict[str, Any]:

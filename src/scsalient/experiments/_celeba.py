@@ -48,7 +48,13 @@ _SIZES: dict[str, dict[str, Any]] = {
         "network": "conv",
         "use_bias": False,
     },
-    DEFAULT: {"n_salient_latent": 2, "n_background_latent": 16, "likelihood": "bernoulli"},
+    # The discrepancy weighs against the reconstruction of 12,288 values
+    DEFAULT: {
+        "n_salient_latent": 2,
+        "n_background_latent": 16,
+        "likelihood": "bernoulli",
+        "mmd_weight": 3000.0,
+    },
 }
 _QUICK: dict[str, Any] = {"image_size": 32, "n_target": 200, "n_background": 200, "max_epochs": 10}
 _SWEEP: dict[str, Any] = {"limits": (-2.0, 2.0), "n_steps": 5}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
+import torch
 
 from scsalient._arguments import check_flag, check_integer
 from scsalient.loaders import RoleDataSplitter
@@ -19,6 +20,9 @@ from scsalient.train import (
 
 if TYPE_CHECKING:
     import os
+
+    import lightning.pytorch as pl
+    import numpy as np
 
 MAX_EPOCHS = 200
 MIN_STEPS = 1000
@@ -77,7 +81,8 @@ class TrainingMixin(LatentModel):
         max_epochs
             Epochs; `None` for 200, but at least 1,000 and at most about 8,000 optimiser steps.
         accelerator, devices
-            As in :class:`lightning.pytorch.Trainer`.
+            As in :class:`lightning.pytorch.Trainer`. Several devices share each minibatch out, and
+            need ``scvi.settings.seed``.
         train_size
             Share of the cells of each group to train on; `None` for 0.9.
         validation_size
@@ -85,7 +90,7 @@ class TrainingMixin(LatentModel):
         shuffle_set_split
             Whether to shuffle before the split.
         batch_size
-            Cells **of each group** in a minibatch.
+            Cells **of each group** in a minibatch, on each device.
         early_stopping
             Whether to stop when the ELBO of the validation cells no longer improves; see
             :class:`scvi.train.Trainer` for its settings.
@@ -99,7 +104,8 @@ class TrainingMixin(LatentModel):
             Arguments of the training plan, for instance ``lr`` or ``kl_warmup``.
         **trainer_kwargs
             Further arguments of :class:`scvi.train.Trainer`, for instance ``callbacks``,
-            ``check_val_every_n_epoch``, or ``ckpt_path`` to go on from a Lightning checkpoint.
+            ``check_val_every_n_epoch``, ``precision="bf16-mixed"``, ``strategy="ddp"``, or
+            ``ckpt_path`` to go on from a Lightning checkpoint.
 
         Raises
         ------
@@ -136,22 +142,30 @@ class TrainingMixin(LatentModel):
         if checkpoint_path is not None:
             callbacks = list(trainer_kwargs.pop("callbacks", []))
             trainer_kwargs["callbacks"] = [*callbacks, ResumableCheckpoint(checkpoint_path)]
-        runner = InterruptibleTrainRunner(
-            self,
-            training_plan=self._training_plan_cls(self.module, **(plan_kwargs or {})),
-            data_splitter=splitter,
-            max_epochs=max_epochs or default_max_epochs(splitter.n_steps_per_epoch),
-            accelerator=accelerator,
-            devices=devices,
-            early_stopping=early_stopping,
-            **trainer_kwargs,
-        )
-        runner()
-        self._check_not_diverged()
+        # With a strategy for several devices scvi-tools passes the history on in a file.
+        with tempfile.TemporaryDirectory() as folder:
+            if "strategy" in trainer_kwargs:
+                trainer_kwargs.setdefault("log_save_dir", folder)
+            runner = InterruptibleTrainRunner(
+                self,
+                training_plan=self._training_plan_cls(self.module, **(plan_kwargs or {})),
+                data_splitter=splitter,
+                max_epochs=max_epochs or default_max_epochs(splitter.n_steps_per_epoch),
+                accelerator=accelerator,
+                devices=devices,
+                early_stopping=early_stopping,
+                **trainer_kwargs,
+            )
+            if max_epochs is None and runner.trainer.world_size > 1:
+                n_steps = math.ceil(splitter.n_steps_per_epoch / runner.trainer.world_size)
+                runner.trainer.fit_loop.max_epochs = default_max_epochs(n_steps)
+            runner()
+        self._check_not_diverged(runner.trainer)
 
-    def _check_not_diverged(self) -> None:
-        elbo = self.history["elbo_train"].to_numpy(dtype=float)
-        if len(elbo) and not np.isfinite(elbo[-1]).all():
+    def _check_not_diverged(self, trainer: pl.Trainer) -> None:
+        # Not in the history: other loggers than scvi-tools' have none, and only one device has it.
+        elbo = trainer.callback_metrics.get("elbo_train")
+        if elbo is not None and not torch.isfinite(elbo):
             self.is_trained_ = False
             msg = (
                 "Training diverged: the ELBO is no longer finite, and the model is of no use. Make "

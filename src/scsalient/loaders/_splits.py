@@ -16,7 +16,9 @@ from scsalient.loaders._rows import Rows
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import torch
     from scvi.data import AnnDataManager
+    from torch import Tensor
     from torch.utils.data import Sampler
 
     from scsalient.loaders._batches import Storage
@@ -144,6 +146,12 @@ class RoleDataSplitter(pl.LightningDataModule):
             world_size=world_size,
         )
         return self._loader(self._rows(), batches)
+
+    def transfer_batch_to_device(
+        self, batch: dict[str, Tensor], device: torch.device, dataloader_idx: int
+    ) -> dict[str, Tensor]:
+        """The minibatch as it is: the loader has put it there."""
+        return batch
 
     def _rows(self) -> Rows:
         if self._made is None:

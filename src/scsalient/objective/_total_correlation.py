@@ -79,7 +79,8 @@ def discriminator_loss(
     Mean cross-entropy in nats, a scalar; :math:`\log 2` when nothing can be told apart.
     """
     background = background.detach()
-    joint = discriminator_logits(discriminator, salient.detach(), background)
-    product = discriminator_logits(discriminator, permuted_salient.detach(), background)
+    both = torch.cat([salient.detach(), permuted_salient.detach()])
+    logits = discriminator_logits(discriminator, both, torch.cat([background, background]))
+    joint, product = logits.split(salient.shape[0])
     # Cross-entropy of label 1 is softplus(-logit), of label 0 softplus(logit).
     return 0.5 * (functional.softplus(-joint).mean() + functional.softplus(product).mean())

@@ -117,15 +117,17 @@ class ContrastiveVAEModule(LatentModule):
 
         tc = objective.total_correlation(self.discriminator, *self._target_pairs(tensors, samples))
         mmd = objective.group_discrepancy(samples["background"], is_target)
-        pull = in_background @ objective.expected_squared_norm(salient.mean, salient.variance)
-        loss = (in_target + in_background) @ (reconstruction + kl_weight * kl) + penalty_weight * (
+        norms = objective.expected_squared_norm(salient.mean, salient.variance)
+        pull = (in_background * norms).sum()
+        elbo_terms = (in_target + in_background) * (reconstruction + kl_weight * kl)
+        loss = elbo_terms.sum() + penalty_weight * (
             self.tc_weight * tc + self.mmd_weight * mmd + self.background_salient_weight * pull
         )
         with torch.no_grad():
             extra_metrics = {
-                "reconstruction_target": in_target @ reconstruction,
-                "reconstruction_background": in_background @ reconstruction,
-                "kl_salient": in_target @ kl_salient,
+                "reconstruction_target": (in_target * reconstruction).sum(),
+                "reconstruction_background": (in_background * reconstruction).sum(),
+                "kl_salient": (in_target * kl_salient).sum(),
                 "kl_background": kl_background.mean(),
                 "total_correlation": tc,
                 "mmd": mmd,

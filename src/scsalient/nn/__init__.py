@@ -3,5 +3,6 @@
 from scsalient.nn._covariates import Covariates
 from scsalient.nn._dense import DenseDecoder, DenseEncoder
 from scsalient.nn._discriminator import build_discriminator
+from scsalient.nn._precision import at_least_single
 
-__all__ = ["Covariates", "DenseDecoder", "DenseEncoder", "build_discriminator"]
+__all__ = ["Covariates", "DenseDecoder", "DenseEncoder", "at_least_single", "build_discriminator"]

@@ -8,6 +8,8 @@ import torch
 from torch.func import functional_call
 from torch.nn import functional
 
+from scsalient.nn import at_least_single
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
@@ -33,8 +35,10 @@ def discriminator_logits(
     pairs = torch.cat([salient, background], dim=-1)
     if frozen:
         constants = {name: p.detach() for name, p in discriminator.named_parameters()}
-        return functional_call(discriminator, constants, (pairs,)).squeeze(-1)
-    return discriminator(pairs).squeeze(-1)
+        logits = functional_call(discriminator, constants, (pairs,))
+    else:
+        logits = discriminator(pairs)
+    return at_least_single(logits).squeeze(-1)
 
 
 def total_correlation(discriminator: nn.Module, salient: Tensor, background: Tensor) -> Tensor:

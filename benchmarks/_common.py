@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import logging
 import os
 import platform
 import time
@@ -13,9 +14,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import anndata
+import h5py
 import numpy as np
 import pandas as pd
+import scvi
 import torch
+import zarr
 from anndata import AnnData
 from lightning.pytorch.callbacks import Callback
 from scipy import sparse
@@ -73,6 +78,35 @@ def conditions(n_cells: int, *, share: float = 0.5) -> pd.DataFrame:
     return pd.DataFrame({"condition": pd.Categorical(names)}, index=index)
 
 
+def write_file(
+    path: Path, n_cells: int, n_genes: int, *, density: float = 0.12, mixed: bool = False
+) -> None:
+    """Data of :func:`make_adata` as `.h5ad` or `.zarr`, written block by block.
+
+    With `mixed`, target and background cells lie in the file in random order.
+    """
+    file: Any = zarr.open_group(path, mode="w") if path.suffix == ".zarr" else h5py.File(path, "w")
+    obs = conditions(n_cells)
+    if mixed:
+        obs["condition"] = obs["condition"].sample(frac=1, random_state=0).to_numpy()
+    # Only to write an AnnData's frame: the values follow.
+    anndata.io.write_elem(file, "/", AnnData(obs=obs, var=_genes(n_genes)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", sparse.SparseEfficiencyWarning)
+        for i, block in enumerate(count_blocks(n_cells, n_genes, density=density)):
+            if i == 0:
+                anndata.io.write_elem(file, "X", block)
+                stored = anndata.io.sparse_dataset(file["X"])
+            else:
+                stored.append(block)
+    if isinstance(file, h5py.File):
+        file.close()
+
+
+def _genes(n_genes: int) -> pd.DataFrame:
+    return pd.DataFrame(index=pd.RangeIndex(n_genes).astype(str))
+
+
 class EpochTimer(Callback):
     """Time at which each epoch of a training ended; the first one pays for the start."""
 
@@ -92,6 +126,14 @@ class EpochTimer(Callback):
     def seconds(self) -> np.ndarray:
         """Seconds of each epoch but the first."""
         return np.diff(self.ends)
+
+
+def quiet() -> None:
+    """No warnings and no progress of others between the figures."""
+    warnings.simplefilter("ignore")
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    scvi.settings.verbosity = logging.ERROR
 
 
 def machine(accelerator: str) -> dict[str, Any]:

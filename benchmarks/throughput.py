@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import functools
 import gc
-import logging
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scvi
 import torch
 from _bare_loop import train_bare
-from _common import QUIET, EpochTimer, make_adata, parser, report
+from _common import QUIET, EpochTimer, make_adata, parser, quiet, report
 
 import scsalient as sal
 
@@ -162,9 +160,7 @@ def main() -> None:
         arguments.cells, arguments.genes, arguments.batch_size = 200, 30, 32
         arguments.epochs, arguments.rounds = 2, 1
 
-    warnings.simplefilter("ignore")
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    scvi.settings.verbosity = logging.ERROR
+    quiet()
     adata = make_adata(arguments.cells, arguments.genes)
     methods = contestants(arguments.likelihoods)
     rates: dict[str, list[float]] = {name: [] for name in methods}

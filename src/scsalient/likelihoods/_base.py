@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-import torch
 from torch import nn
 
 if TYPE_CHECKING:
@@ -55,8 +54,3 @@ class Likelihood(nn.Module):
     def log_prob(self, x: Tensor, outputs: dict[str, Tensor], library: Tensor) -> Tensor:
         """Log-likelihood of each row in nats, shape ``(n_rows,)``."""
         return self.distribution(outputs, library).log_prob(x).sum(-1)
-
-
-def at_least_single(x: Tensor) -> Tensor:
-    """Values in single precision where the networks gave half precision; doubles stay doubles."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -9,7 +9,8 @@ import torch
 from torch import distributions, nn
 from torch.nn import functional
 
-from scsalient.likelihoods._base import Likelihood, at_least_single
+from scsalient.likelihoods._base import Likelihood
+from scsalient.nn import at_least_single
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,7 +54,9 @@ class Gaussian(Likelihood):
         """Log-likelihood of each row in nats, shape ``(n_rows,)``."""
         variance = self._variance()
         # One product with the precisions instead of several passes over all entries
-        squares = (x - at_least_single(outputs["mean"])).square() @ variance.reciprocal()
+        squares = (x - at_least_single(outputs["mean"])).square()
+        with torch.autocast(x.device.type, enabled=False):
+            squares = squares @ variance.reciprocal()
         return -0.5 * (squares + (2 * math.pi * variance).log().sum())
 
     def expected(self, outputs: dict[str, Tensor], library: Tensor) -> Tensor:
@@ -78,7 +81,8 @@ class Bernoulli(Likelihood):
 
     def distribution(self, outputs: dict[str, Tensor], library: Tensor) -> Distribution:
         """Bernoulli distribution of each value."""
-        return distributions.Bernoulli(logits=outputs["logits"], validate_args=False)
+        logits = at_least_single(outputs["logits"])
+        return distributions.Bernoulli(logits=logits, validate_args=False)
 
     def expected(self, outputs: dict[str, Tensor], library: Tensor) -> Tensor:
         """Probability of one."""

@@ -102,18 +102,20 @@ class _Entries:
     """Non-zero entries of a matrix, one after the other."""
 
     def __init__(self, x: Tensor) -> None:
-        n_rows, self._n_columns = x.shape
+        n_rows, n_columns = x.shape
         # NumPy finds them several times as fast as PyTorch does.
         flat = np.flatnonzero(x.detach().numpy() != 0)
-        ends = np.searchsorted(flat, np.arange(n_rows + 1) * self._n_columns)
+        starts = np.arange(n_rows + 1) * n_columns
+        lengths = np.diff(np.searchsorted(flat, starts))
         self._flat = torch.from_numpy(flat)
-        self._lengths = torch.from_numpy(np.diff(ends))
+        self._column = torch.from_numpy(flat - np.repeat(starts[:-1], lengths))
+        self._lengths = torch.from_numpy(lengths)
 
     def of(self, matrix: Tensor) -> Tensor:
         return matrix.reshape(-1).index_select(0, self._flat)
 
     def of_columns(self, vector: Tensor) -> Tensor:
-        return vector.index_select(0, self._flat % self._n_columns)
+        return vector.index_select(0, self._column)
 
     def row_sums(self, values: Tensor) -> Tensor:
         return torch.segment_reduce(values, "sum", lengths=self._lengths, unsafe=True)

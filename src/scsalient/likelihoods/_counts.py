@@ -13,12 +13,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from scsalient.likelihoods._base import Likelihood, at_least_single
+from scsalient.likelihoods._base import Likelihood
 from scsalient.likelihoods._count_terms import (
     negative_binomial_excess,
     poisson_excess,
     zero_log_prob,
 )
+from scsalient.nn import at_least_single
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -106,7 +107,7 @@ class ZeroInflatedNegativeBinomial(NegativeBinomial):
         return scvi.distributions.ZeroInflatedNegativeBinomial(
             mu=self.expected(outputs, library),
             theta=self.log_inverse_dispersion.exp(),
-            zi_logits=outputs["dropout_logits"],
+            zi_logits=at_least_single(outputs["dropout_logits"]),
             validate_args=False,
         )
 

@@ -119,11 +119,25 @@ class UnpairedBatches(Sampler[np.ndarray]):
         Positions of the cells of each group; empty groups are left out.
     batch_size
         Cells of each group in a batch, at most.
+    rank, world_size
+        As in :class:`PairedBatches`.
     """
 
-    def __init__(self, groups: Sequence[np.ndarray], *, batch_size: int) -> None:
+    def __init__(
+        self,
+        groups: Sequence[np.ndarray],
+        *,
+        batch_size: int,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
         self.groups = [np.asarray(group) for group in groups if len(group)]
-        self._n_batches = -(-max(len(group) for group in self.groups) // batch_size)
+        self._rank, self._world_size = rank, world_size
+        largest = max(len(group) for group in self.groups)
+        # As many for every device, and none without cells
+        self._n_batches = max(
+            1, min(-(-largest // (batch_size * world_size)), largest // world_size)
+        )
 
     def __len__(self) -> int:
         """Number of batches."""
@@ -133,7 +147,7 @@ class UnpairedBatches(Sampler[np.ndarray]):
         """Positions of the cells of each batch."""
         parts = [np.array_split(group, self._n_batches) for group in self.groups]
         for batch in zip(*parts, strict=True):
-            yield np.concatenate(batch)
+            yield np.concatenate([part[self._rank :: self._world_size] for part in batch])
 
 
 class ConsecutiveBatches(Sampler[np.ndarray]):

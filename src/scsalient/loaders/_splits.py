@@ -16,7 +16,9 @@ from scsalient.loaders._rows import Rows
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import torch
     from scvi.data import AnnDataManager
+    from torch import Tensor
     from torch.utils.data import Sampler
 
     from scsalient.loaders._batches import Storage
@@ -84,10 +86,12 @@ class RoleDataSplitter(pl.LightningDataModule):
         self.batch_size = batch_size
         self.storage = storage
 
+        # Kept, for processes that are started later do not know of scvi-tools' setting.
+        self._seed = settings.seed
         self._made: Rows | None = None
 
         # A generator of its own, so that the split depends on the seed alone.
-        rng = np.random.default_rng(settings.seed)
+        rng = np.random.default_rng(self._seed)
         train, validation, test = [], [], []
         for group in groups:
             order = rng.permutation(group) if shuffle_set_split else np.asarray(group)
@@ -119,7 +123,7 @@ class RoleDataSplitter(pl.LightningDataModule):
         batches = PairedBatches(
             self._train,
             batch_size=self.batch_size,
-            seed=settings.seed,
+            seed=self._seed,
             block_size=_BLOCK_SIZE if rows.on_disk else 1,
             n_together=READ_AT_ONCE,
             rank=rank,
@@ -132,8 +136,22 @@ class RoleDataSplitter(pl.LightningDataModule):
         if self.n_val == 0:
             return []
         rank, world_size = self._place()
-        groups = [np.sort(group)[rank::world_size] for group in self._validation]
-        return self._loader(self._rows(), UnpairedBatches(groups, batch_size=self.batch_size))
+        if max(len(group) for group in self._validation) < world_size:
+            # Too few to share out: every device takes them all, which gives the same means.
+            rank, world_size = 0, 1
+        batches = UnpairedBatches(
+            [np.sort(group) for group in self._validation],
+            batch_size=self.batch_size,
+            rank=rank,
+            world_size=world_size,
+        )
+        return self._loader(self._rows(), batches)
+
+    def transfer_batch_to_device(
+        self, batch: dict[str, Tensor], device: torch.device, dataloader_idx: int
+    ) -> dict[str, Tensor]:
+        """The minibatch as it is: the loader has put it there."""
+        return batch
 
     def _rows(self) -> Rows:
         if self._made is None:
@@ -145,7 +163,7 @@ class RoleDataSplitter(pl.LightningDataModule):
         if self.trainer is None or self.trainer.world_size == 1:
             return 0, 1
         n_devices = self.trainer.world_size
-        if settings.seed is None:
+        if self._seed is None:
             msg = (
                 "`devices` above 1 needs one order of the cells for all of them, found no seed. "
                 "Set `scvi.settings.seed = 0` first."

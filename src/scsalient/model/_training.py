@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
+from scvi import REGISTRY_KEYS
 
 from scsalient._arguments import check_flag, check_integer
 from scsalient.loaders import RoleDataSplitter
@@ -13,6 +16,7 @@ from scsalient.model._base import LatentModel
 from scsalient.train import (
     InterruptibleTrainRunner,
     ResumableCheckpoint,
+    SilhouetteMonitor,
     VAETrainingPlan,
     check_plan_arguments,
 )
@@ -20,10 +24,13 @@ from scsalient.train import (
 if TYPE_CHECKING:
     import os
 
+    import lightning.pytorch as pl
+
 # Longer training overfits small data: silhouettes of a known response fall (docs/benchmarks.md)
 MAX_EPOCHS = 50
 MIN_STEPS = 200
 MAX_STEPS = 8000
+MAX_SILHOUETTE_CELLS = 2000
 
 
 def default_max_epochs(n_steps_per_epoch: int) -> int:
@@ -63,6 +70,7 @@ class TrainingMixin(LatentModel):
         shuffle_set_split: bool = True,
         batch_size: int = 128,
         early_stopping: bool = False,
+        silhouette_key: str | None = None,
         checkpoint_path: str | os.PathLike[str] | None = None,
         datasplitter_kwargs: dict[str, Any] | None = None,
         plan_kwargs: dict[str, Any] | None = None,
@@ -78,7 +86,8 @@ class TrainingMixin(LatentModel):
         max_epochs
             Epochs; `None` for 50, but at least 200 and at most about 8,000 optimiser steps.
         accelerator, devices
-            As in :class:`lightning.pytorch.Trainer`.
+            As in :class:`lightning.pytorch.Trainer`. Several devices share each minibatch out, and
+            need ``scvi.settings.seed``.
         train_size
             Share of the cells of each group to train on; `None` for 0.9.
         validation_size
@@ -86,10 +95,15 @@ class TrainingMixin(LatentModel):
         shuffle_set_split
             Whether to shuffle before the split.
         batch_size
-            Cells **of each group** in a minibatch.
+            Cells **of each group** in a minibatch, on each device.
         early_stopping
             Whether to stop when the ELBO of the validation cells no longer improves; see
             :class:`scvi.train.Trainer` for its settings.
+        silhouette_key
+            Column of ``.obs`` with a label, for instance the treatment. Its silhouette in the
+            latents (of a contrastive model: in the salient latents of target cells, at most 2,000)
+            is logged as ``silhouette_validation`` after each epoch, for a search over settings or
+            as ``early_stopping_monitor``. The label takes no part in training.
         checkpoint_path
             File to keep the whole state of training in, written after each epoch. A later
             ``train(..., ckpt_path=...)`` of a model with the same arguments goes on from it.
@@ -100,14 +114,18 @@ class TrainingMixin(LatentModel):
             Arguments of the training plan, for instance ``lr`` or ``kl_warmup``.
         **trainer_kwargs
             Further arguments of :class:`scvi.train.Trainer`, for instance ``callbacks``,
-            ``check_val_every_n_epoch``, or ``ckpt_path`` to go on from a Lightning checkpoint.
+            ``check_val_every_n_epoch``, ``precision="bf16-mixed"``, ``strategy="ddp"``, or
+            ``ckpt_path`` to go on from a Lightning checkpoint.
 
         Raises
         ------
+        KeyError
+            When there is no column ``silhouette_key``.
         TypeError
             When an argument is of the wrong type, or the training plan does not know it.
         ValueError
-            When sizes are out of range, or early stopping has no validation cells.
+            When sizes are out of range, early stopping or a silhouette has no validation cells, or
+            the label has missing values or a single category.
         RuntimeError
             When training diverged.
         """
@@ -123,36 +141,83 @@ class TrainingMixin(LatentModel):
             batch_size=batch_size,
             **(datasplitter_kwargs or {}),
         )
-        if early_stopping and splitter.n_val == 0:
-            msg = (
-                "`early_stopping=True` watches the ELBO of validation cells, found none with "
-                f"`train_size={train_size}` and `validation_size={validation_size}`. Lower "
-                "`train_size`, for example to 0.9."
-            )
-            raise ValueError(msg)
+        for argument, wanted in (
+            ("early_stopping=True` watches the ELBO of", early_stopping),
+            ("silhouette_key` is looked at along with", silhouette_key is not None),
+        ):
+            if wanted and splitter.n_val == 0:
+                msg = (
+                    f"`{argument} validation cells, found none with `train_size={train_size}` and "
+                    f"`validation_size={validation_size}`. Lower `train_size`, for example to 0.9."
+                )
+                raise ValueError(msg)
         check_plan_arguments(self._training_plan_cls, {} if plan_kwargs is None else plan_kwargs)
         # scvi-tools asks cuDNN to try out algorithms; fixed ones keep runs reproducible.
         trainer_kwargs.setdefault("benchmark", False)
         trainer_kwargs.setdefault("log_every_n_steps", min(10, splitter.n_steps_per_epoch))
+        callbacks = list(trainer_kwargs.pop("callbacks", []))
+        if silhouette_key is not None:
+            callbacks.append(self._silhouette_monitor(silhouette_key))
+            trainer_kwargs.setdefault("check_val_every_n_epoch", 1)
         if checkpoint_path is not None:
-            callbacks = list(trainer_kwargs.pop("callbacks", []))
-            trainer_kwargs["callbacks"] = [*callbacks, ResumableCheckpoint(checkpoint_path)]
-        runner = InterruptibleTrainRunner(
-            self,
-            training_plan=self._training_plan_cls(self.module, **(plan_kwargs or {})),
-            data_splitter=splitter,
-            max_epochs=max_epochs or default_max_epochs(splitter.n_steps_per_epoch),
-            accelerator=accelerator,
-            devices=devices,
-            early_stopping=early_stopping,
-            **trainer_kwargs,
-        )
-        runner()
-        self._check_not_diverged()
+            callbacks.append(ResumableCheckpoint(checkpoint_path))
+        trainer_kwargs["callbacks"] = callbacks
+        # With a strategy for several devices scvi-tools passes the history on in a file.
+        with tempfile.TemporaryDirectory() as folder:
+            if "strategy" in trainer_kwargs:
+                trainer_kwargs.setdefault("log_save_dir", folder)
+            runner = InterruptibleTrainRunner(
+                self,
+                training_plan=self._training_plan_cls(self.module, **(plan_kwargs or {})),
+                data_splitter=splitter,
+                max_epochs=max_epochs or default_max_epochs(splitter.n_steps_per_epoch),
+                accelerator=accelerator,
+                devices=devices,
+                early_stopping=early_stopping,
+                **trainer_kwargs,
+            )
+            if max_epochs is None and runner.trainer.world_size > 1:
+                n_steps = math.ceil(splitter.n_steps_per_epoch / runner.trainer.world_size)
+                runner.trainer.fit_loop.max_epochs = default_max_epochs(n_steps)
+            runner()
+        self._check_not_diverged(runner.trainer)
 
-    def _check_not_diverged(self) -> None:
-        elbo = self.history["elbo_train"].to_numpy(dtype=float)
-        if len(elbo) and not np.isfinite(elbo[-1]).all():
+    def _silhouette_monitor(self, key: str) -> SilhouetteMonitor:
+        if key not in self.adata.obs:
+            msg = (
+                f"`silhouette_key` should name a column of `adata.obs`, found {key!r}, which is "
+                f"not among {list(self.adata.obs.columns)}."
+            )
+            raise KeyError(msg)
+        # Salient latents of target cells, or the only latents of all cells
+        kind, cells = next(iter(self.module.n_latent)), self._groups()[0]
+        if len(cells) > MAX_SILHOUETTE_CELLS:
+            cells = np.random.default_rng(0).choice(cells, MAX_SILHOUETTE_CELLS, replace=False)
+        labels = self.adata.obs[key].iloc[cells]
+        if labels.isna().any() or labels.nunique() < 2:
+            msg = (
+                f"`silhouette_key` column {key!r} should have a label for each cell and two "
+                f"different ones at least, found {int(labels.isna().sum())} missing and "
+                f"{labels.nunique()} different ones among {len(cells)} "
+                f"{'target ' if kind == 'salient' else ''}cells."
+            )
+            raise ValueError(msg)
+
+        @torch.inference_mode()
+        def latent() -> np.ndarray:
+            batches = self._minibatches(self.adata, cells, None)
+            encoded = (
+                self.module.encode(tensors[REGISTRY_KEYS.X_KEY], self.module.covariates(tensors))
+                for tensors in batches
+            )
+            return torch.cat([posteriors[kind].mean.cpu() for posteriors in encoded]).numpy()
+
+        return SilhouetteMonitor(latent, labels.astype(str).to_numpy())
+
+    def _check_not_diverged(self, trainer: pl.Trainer) -> None:
+        # Not in the history: other loggers than scvi-tools' have none, and only one device has it.
+        elbo = trainer.callback_metrics.get("elbo_train")
+        if elbo is not None and not torch.isfinite(elbo):
             self.is_trained_ = False
             msg = (
                 "Training diverged: the ELBO is no longer finite, and the model is of no use. Make "

@@ -113,43 +113,41 @@ class ContrastiveVAEModule(LatentModule):
         kl_background = objective.kl_to_standard_normal(background.mean, background.variance)
         kl_salient = is_target * objective.kl_to_standard_normal(salient.mean, salient.variance)
         kl = kl_background + kl_salient
-        negative_elbo = reconstruction + kl_weight * kl
+        in_target, in_background = objective.group_weights(is_target, dtype=kl.dtype)
 
-        z_target = samples["background"][is_target]
-        z_background = samples["background"][~is_target]
-        tc = objective.total_correlation(
-            self.discriminator, samples["salient"][is_target], z_target
+        tc = objective.total_correlation(self.discriminator, *self._target_pairs(tensors, samples))
+        mmd = objective.group_discrepancy(samples["background"], is_target)
+        norms = objective.expected_squared_norm(salient.mean, salient.variance)
+        pull = (in_background * norms).sum()
+        elbo_terms = (in_target + in_background) * (reconstruction + kl_weight * kl)
+        loss = elbo_terms.sum() + penalty_weight * (
+            self.tc_weight * tc + self.mmd_weight * mmd + self.background_salient_weight * pull
         )
-        mmd = objective.maximum_mean_discrepancy(z_target, z_background)
-        pull = objective.masked_mean(
-            objective.expected_squared_norm(salient.mean, salient.variance), ~is_target
-        )
-        loss = (
-            objective.masked_mean(negative_elbo, is_target)
-            + objective.masked_mean(negative_elbo, ~is_target)
-            + penalty_weight
-            * (self.tc_weight * tc + self.mmd_weight * mmd + self.background_salient_weight * pull)
-        )
-        return LossOutput(
-            loss=loss,
-            reconstruction_loss=reconstruction,
-            kl_local=kl,
-            extra_metrics={
-                "reconstruction_target": objective.masked_mean(reconstruction, is_target),
-                "reconstruction_background": objective.masked_mean(reconstruction, ~is_target),
-                "kl_salient": objective.masked_mean(kl_salient, is_target),
+        with torch.no_grad():
+            extra_metrics = {
+                "reconstruction_target": (in_target * reconstruction).sum(),
+                "reconstruction_background": (in_background * reconstruction).sum(),
+                "kl_salient": (in_target * kl_salient).sum(),
                 "kl_background": kl_background.mean(),
                 "total_correlation": tc,
                 "mmd": mmd,
                 "background_salient": pull,
-            },
+            }
+        return LossOutput(
+            loss=loss, reconstruction_loss=reconstruction, kl_local=kl, extra_metrics=extra_metrics
         )
+
+    def _target_pairs(
+        self, tensors: dict[str, Tensor], samples: dict[str, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Samples of ``s`` and ``z`` of the target rows."""
+        rows = self.is_target(tensors).nonzero().squeeze(1)
+        return samples["salient"][rows], samples["background"][rows]
 
     def discriminator_step(self, tensors: dict[str, Tensor], samples: dict[str, Tensor]) -> Tensor:
         """Loss of the discriminator on the target rows' samples, which count as constants."""
-        is_target = self.is_target(tensors)
-        salient = samples["salient"][is_target].detach()
-        background = samples["background"][is_target].detach()
+        constants = {kind: sample.detach() for kind, sample in samples.items()}
+        salient, background = self._target_pairs(tensors, constants)
         order = torch.randperm(salient.shape[0], device=salient.device)
         return objective.discriminator_loss(
             self.discriminator, salient, background, permuted_salient=salient[order]

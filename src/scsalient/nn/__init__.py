@@ -4,6 +4,7 @@ from scsalient.nn._conv import CONV_STRIDE, ConvDecoder, ConvEncoder
 from scsalient.nn._covariates import Covariates
 from scsalient.nn._dense import DenseDecoder, DenseEncoder
 from scsalient.nn._discriminator import build_discriminator
+from scsalient.nn._precision import at_least_single
 
 __all__ = [
     "CONV_STRIDE",
@@ -12,5 +13,6 @@ __all__ = [
     "Covariates",
     "DenseDecoder",
     "DenseEncoder",
+    "at_least_single",
     "build_discriminator",
 ]

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from scvi.nn import FCLayers
 from torch import nn
 
+from scsalient.nn._precision import at_least_single
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -68,8 +70,9 @@ class DenseEncoder(nn.Module):
     def forward(self, x: Tensor, covariates: Covariates) -> tuple[Tensor, Tensor]:
         """Mean and variance, each of shape ``(n_rows, n_latent)``."""
         hidden = self.hidden(x, *covariates.categories, cont=covariates.continuous)
-        log_variance = self.log_variance(hidden).clamp(max=_MAX_LOG_VARIANCE)
-        return self.mean(hidden), log_variance.exp() + MIN_VARIANCE
+        mean, log_variance = (at_least_single(f(hidden)) for f in (self.mean, self.log_variance))
+        log_variance = log_variance.clamp(max=_MAX_LOG_VARIANCE)
+        return mean, log_variance.exp() + MIN_VARIANCE
 
 
 class DenseDecoder(nn.Module):

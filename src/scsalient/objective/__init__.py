@@ -1,8 +1,8 @@
 """Terms of the objective, as pure functions of tensors."""
 
 from scsalient.objective._divergence import kl_to_standard_normal
-from scsalient.objective._means import masked_mean
-from scsalient.objective._mmd import maximum_mean_discrepancy
+from scsalient.objective._means import group_weights, masked_mean
+from scsalient.objective._mmd import group_discrepancy, maximum_mean_discrepancy
 from scsalient.objective._pull import expected_squared_norm
 from scsalient.objective._schedules import linear_warmup
 from scsalient.objective._total_correlation import (
@@ -15,6 +15,8 @@ __all__ = [
     "discriminator_logits",
     "discriminator_loss",
     "expected_squared_norm",
+    "group_discrepancy",
+    "group_weights",
     "kl_to_standard_normal",
     "linear_warmup",
     "masked_mean",

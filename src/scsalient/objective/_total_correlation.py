@@ -8,6 +8,8 @@ import torch
 from torch.func import functional_call
 from torch.nn import functional
 
+from scsalient.nn import at_least_single
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
@@ -33,8 +35,10 @@ def discriminator_logits(
     pairs = torch.cat([salient, background], dim=-1)
     if frozen:
         constants = {name: p.detach() for name, p in discriminator.named_parameters()}
-        return functional_call(discriminator, constants, (pairs,)).squeeze(-1)
-    return discriminator(pairs).squeeze(-1)
+        logits = functional_call(discriminator, constants, (pairs,))
+    else:
+        logits = discriminator(pairs)
+    return at_least_single(logits).squeeze(-1)
 
 
 def total_correlation(discriminator: nn.Module, salient: Tensor, background: Tensor) -> Tensor:
@@ -79,7 +83,8 @@ def discriminator_loss(
     Mean cross-entropy in nats, a scalar; :math:`\log 2` when nothing can be told apart.
     """
     background = background.detach()
-    joint = discriminator_logits(discriminator, salient.detach(), background)
-    product = discriminator_logits(discriminator, permuted_salient.detach(), background)
+    both = torch.cat([salient.detach(), permuted_salient.detach()])
+    logits = discriminator_logits(discriminator, both, torch.cat([background, background]))
+    joint, product = logits.split(salient.shape[0])
     # Cross-entropy of label 1 is softplus(-logit), of label 0 softplus(logit).
     return 0.5 * (functional.softplus(-joint).mean() + functional.softplus(product).mean())

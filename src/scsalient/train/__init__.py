@@ -7,11 +7,13 @@ from scsalient.train._plans import (
     check_plan_arguments,
 )
 from scsalient.train._runner import InterruptibleTrainRunner
+from scsalient.train._silhouette import SilhouetteMonitor
 
 __all__ = [
     "ContrastiveTrainingPlan",
     "InterruptibleTrainRunner",
     "ResumableCheckpoint",
+    "SilhouetteMonitor",
     "VAETrainingPlan",
     "check_plan_arguments",
 ]

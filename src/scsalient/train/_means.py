@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
 
@@ -37,10 +39,19 @@ class RunningMeans:
         self._sums.add_(row, alpha=weight)
         self._weight += weight
 
-    def pop(self) -> dict[str, Tensor]:
-        """The means by name, and a new start; empty when nothing was counted."""
+    def pop(self, reduce: Callable[..., Tensor] | None = None) -> dict[str, Tensor]:
+        """The means by name, and a new start; empty when nothing was counted.
+
+        Parameters
+        ----------
+        reduce
+            Sums a tensor over devices, with ``reduce_op="sum"``; `None` for this one alone.
+        """
         if self._sums is None:
             return {}
-        means = dict(zip(self._names, (self._sums / self._weight).unbind(), strict=True))
+        totals = torch.cat([self._sums, self._sums.new_tensor([self._weight])])
+        if reduce is not None:
+            totals = reduce(totals, reduce_op="sum")
+        means = dict(zip(self._names, (totals[:-1] / totals[-1]).unbind(), strict=True))
         self._sums, self._weight = None, 0.0
         return means

@@ -131,7 +131,7 @@ class VAETrainingPlan(TrainingPlan):
             self._log_means(mode)
 
     def _log_means(self, mode: Literal["train", "validation"]) -> None:
-        means = self._means[mode].pop()
+        means = self._means[mode].pop(self.trainer.strategy.reduce)
         loss = f"{mode}_loss"
         if loss in means:
             shown = mode == "train"
@@ -140,13 +140,19 @@ class VAETrainingPlan(TrainingPlan):
 
     @property
     def _per_epoch(self) -> dict[str, Any]:
-        # The means are already over the rows: each counts once.
+        # The means are already over the rows of all devices: each counts once, and syncing them
+        # changes nothing, but Lightning warns without.
         return {
             "on_step": False,
             "on_epoch": True,
             "batch_size": 1,
             "sync_dist": self.use_sync_dist,
         }
+
+    def on_fit_start(self) -> None:
+        """Let each device draw its own noise."""
+        if self.trainer.world_size > 1:
+            torch.manual_seed(torch.initial_seed() + self.trainer.global_rank)
 
     def on_train_epoch_end(self) -> None:
         """Log what an interrupted epoch has seen."""
@@ -198,6 +204,8 @@ class ContrastiveTrainingPlan(VAETrainingPlan):
         check_number("discriminator_lr", discriminator_lr, low=0, low_included=False)
         super().__init__(module, **kwargs)
         self.automatic_optimization = False
+        # Several devices wait for the gradient of whatever may be trained.
+        module.discriminator.requires_grad_(module.tc_weight > 0)
         self._penalty_warmup = penalty_warmup
         self._discriminator_lr = discriminator_lr
 
@@ -220,21 +228,26 @@ class ContrastiveTrainingPlan(VAETrainingPlan):
         )
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
-        """One step of the encoders and decoder, then one of the discriminator."""
+        """One step of the encoders and decoder, and one of the discriminator.
+
+        Neither loss sends a gradient where the other does, so that one pass backward serves both.
+        """
         optimizer, discriminator_optimizer = self.optimizers()
         kl_weight = self.kl_weight
         inference_outputs, _, loss_output = self._run(batch, kl_weight)
+        objective_and_theirs = loss_output.loss
+        discriminates = self.module.tc_weight > 0
+        if discriminates:
+            theirs = self.module.discriminator_step(batch, inference_outputs["samples"])
+            objective_and_theirs = objective_and_theirs + theirs
+            loss_output.extra_metrics["discriminator_loss"] = theirs.detach()
 
         optimizer.zero_grad()
-        self.manual_backward(loss_output.loss)
+        discriminator_optimizer.zero_grad()
+        self.manual_backward(objective_and_theirs)
         optimizer.step()
-
-        if self.module.tc_weight > 0:
-            loss = self.module.discriminator_step(batch, inference_outputs["samples"])
-            discriminator_optimizer.zero_grad()
-            self.manual_backward(loss)
+        if discriminates:
             discriminator_optimizer.step()
-            loss_output.extra_metrics["discriminator_loss"] = loss.detach()
 
         self._record(loss_output, "train", kl_weight=kl_weight)
         # Lightning does not step on it; callbacks look at it.

@@ -1,0 +1,39 @@
+"""The salient silhouette of a label, logged during training."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lightning.pytorch.callbacks import Callback
+from sklearn.metrics import silhouette_score
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import lightning.pytorch as pl
+    import numpy as np
+
+SILHOUETTE = "silhouette_validation"
+
+
+class SilhouetteMonitor(Callback):
+    """Log the silhouette of a label whenever the validation cells have been looked at.
+
+    The label takes no part in training, so that training and validation cells both count.
+
+    Parameters
+    ----------
+    latent
+        Gives the latents of the cells in question, shape ``(n_cells, n_latent)``.
+    labels
+        Their labels, shape ``(n_cells,)``.
+    """
+
+    def __init__(self, latent: Callable[[], np.ndarray], labels: np.ndarray) -> None:
+        self._latent, self._labels = latent, labels
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Log the silhouette."""
+        value = float(silhouette_score(self._latent(), self._labels))
+        # Every device has the same cells and weights.
+        pl_module.log(SILHOUETTE, value, batch_size=1, sync_dist=trainer.world_size > 1)

@@ -45,7 +45,7 @@ def celeba(
     Liu et al. 2015 (ICCV), aligned and cropped: the data of figure 6 of Abid and Zou (2019), which
     takes faces with glasses, or with hats, as the target and the others as the background, cropped
     and scaled to 64 by 64 pixels. There is no download: the publishers hand the photographs out
-    themselves. :func:`faces` draws data of the same form. Needs Pillow
+    themselves. :func:`scsalient.datasets.faces` draws data of the same form. Needs Pillow
     (``pip install "scsalient[images]"``).
 
     Parameters

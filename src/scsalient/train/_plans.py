@@ -69,6 +69,9 @@ class VAETrainingPlan(TrainingPlan):
             "min_kl_weight",
             "on_step",
             "on_epoch",
+            # Never seen to pay: see the guide to scale
+            "compile",
+            "compile_kwargs",
         }
     )
 

@@ -1,8 +1,18 @@
 """Networks: encoders, decoder and discriminator."""
 
+from scsalient.nn._conv import CONV_STRIDE, ConvDecoder, ConvEncoder
 from scsalient.nn._covariates import Covariates
 from scsalient.nn._dense import DenseDecoder, DenseEncoder
 from scsalient.nn._discriminator import build_discriminator
 from scsalient.nn._precision import at_least_single
 
-__all__ = ["Covariates", "DenseDecoder", "DenseEncoder", "at_least_single", "build_discriminator"]
+__all__ = [
+    "CONV_STRIDE",
+    "ConvDecoder",
+    "ConvEncoder",
+    "Covariates",
+    "DenseDecoder",
+    "DenseEncoder",
+    "at_least_single",
+    "build_discriminator",
+]

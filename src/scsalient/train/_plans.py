@@ -69,7 +69,7 @@ class VAETrainingPlan(TrainingPlan):
             "min_kl_weight",
             "on_step",
             "on_epoch",
-            # Never seen to pay: see the guide to scale
+            # Not seen to pay yet: see the guide to scale
             "compile",
             "compile_kwargs",
         }

@@ -44,7 +44,7 @@ def one(*, path: str, epochs: int, accelerator: str) -> dict[str, float]:
     epoch_peaks = EpochPeaks()
     model.train(epochs, accelerator=accelerator, callbacks=[epoch_peaks], **QUIET)
     trained = time.perf_counter()
-    model.embed(batch_size=1024)
+    model.embed()
     embedded = time.perf_counter()
     return {
         "check, s": checked - start,

@@ -13,6 +13,7 @@ from scvi import REGISTRY_KEYS
 
 from factories import make_counts, make_model
 from scsalient.loaders import BatchLoader, ConsecutiveBatches, PairedBatches, Rows, RowsOnDevice
+from scsalient.loaders._batches import _reads
 
 CELLS = np.array([7, 3, 59, 3, 0, 41, 42, 40])
 COLUMNS = {"role": torch.arange(60.0)[:, None]}
@@ -174,3 +175,10 @@ def test_an_error_in_the_reading_thread_reaches_the_caller():
     loader = BatchLoader(Rows(Broken(), COLUMNS), ConsecutiveBatches(CELLS, batch_size=3))
     with pytest.raises(OSError, match="the disk is gone"):
         list(loader)
+
+
+def test_large_minibatches_are_read_few_at_a_time():
+    sizes = [4000, 4000, 4000, 9000, 10] + [1] * 40
+    reads = list(_reads(np.zeros(size) for size in sizes))
+    assert [len(batch) for read in reads for batch in read] == sizes
+    assert [len(read) for read in reads] == [2, 1, 1, 32, 9]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
@@ -29,6 +28,8 @@ _Out = TypeVar("_Out")
 _MAX_SHARE = 0.5
 # Minibatches that are read from a file in one go, and so many ahead
 READ_AT_ONCE = 32
+# ... unless they are large: so many cells are enough
+_MAX_ROWS_AT_ONCE = 8192
 
 
 class BatchLoader:
@@ -74,7 +75,7 @@ class BatchLoader:
         if self._resident is not None:
             yield from map(self._resident.tensors, self.sampler)
         elif self._rows.on_disk:
-            parts = _ahead(self._read, _chunks(self.sampler, READ_AT_ONCE))
+            parts = _ahead(self._read, _reads(self.sampler))
             for rows, batches in parts:
                 yield from (self._moved(rows.tensors(batch)) for batch in batches)
         elif self._device.type == "cpu":
@@ -108,10 +109,17 @@ def _on_device(rows: Rows, device: torch.device, storage: Storage) -> RowsOnDevi
     return RowsOnDevice(rows, device)
 
 
-def _chunks(items: Iterable[_In], size: int) -> Iterator[list[_In]]:
-    iterator = iter(items)
-    while chunk := list(islice(iterator, size)):
-        yield chunk
+def _reads(batches: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:
+    """Minibatches that are read together."""
+    read: list[np.ndarray] = []
+    for batch in batches:
+        n_rows = sum(map(len, read)) + len(batch)
+        if read and (len(read) == READ_AT_ONCE or n_rows > _MAX_ROWS_AT_ONCE):
+            yield read
+            read = []
+        read.append(batch)
+    if read:
+        yield read
 
 
 def _ahead(

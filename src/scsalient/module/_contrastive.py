@@ -77,7 +77,7 @@ class ContrastiveVAEModule(LatentModule):
     @staticmethod
     def is_target(tensors: dict[str, Tensor]) -> Tensor:
         """Rows that may have a salient part: all but the background, shape ``(n_rows,)``."""
-        return tensors[_keys.TENSOR_ROLE].squeeze(-1) != Role.BACKGROUND
+        return tensors[_keys.TENSOR_ROLE].squeeze(-1) != Role.BACKGROUND.value
 
     def generative(
         self, tensors: dict[str, Tensor], samples: dict[str, Tensor]

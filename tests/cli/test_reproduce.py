@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
@@ -59,3 +61,12 @@ def test_output_dir_that_is_a_file(tmp_path):
     result = run("rna-seq", "--output-dir", file)
     assert result.exit_code == 2
     assert "`--output-dir` should be a folder" in result.stderr
+
+
+def test_help_names_every_experiment_and_each_can_be_pointed_to_data():
+    words = " ".join(run("--help").stdout.split())
+    for name, experiment in _registry.EXPERIMENTS.items():
+        assert name in words
+        assert {"trials", "data", "output_dir", "n_jobs", "quick", "seed"} <= set(
+            inspect.signature(experiment.run).parameters
+        )

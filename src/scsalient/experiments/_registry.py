@@ -61,7 +61,7 @@ EXPERIMENTS: Final = {
         celeba,
         "celeba",
         ("attribute", "method"),
-        ("accessory_style_s", "accessory_style_z", "backdrop_s", "backdrop_z", "seconds"),
+        ("accessory_style_s", "accessory_style_z", "seconds"),
     ),
     "sensitivity": Experiment(
         sensitivity,

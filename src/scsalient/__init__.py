@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from scsalient import baselines, datasets, experiments, metrics, pl
+    from scsalient import baselines, datasets, experiments, images, metrics, pl
     from scsalient.model import ContrastiveVAE, StandardVAE
 
 __version__ = version("scsalient")
@@ -19,6 +19,7 @@ __all__ = [
     "baselines",
     "datasets",
     "experiments",
+    "images",
     "metrics",
     "pl",
 ]

@@ -24,6 +24,7 @@ UNS_CVAE: Final = "cvae"
 UNS_VAE: Final = "vae"
 UNS_CPCA: Final = "cpca"
 UNS_TRUTH: Final = "truth"
+UNS_IMAGE: Final = "image"
 
 # .varm
 VARM_CPCA: Final = "cPCs"
@@ -41,6 +42,28 @@ VAR_BATCH: Final = "batch_gene"
 VAR_BATCH_LFC: Final = "batch_lfc"
 OBSM_TRUE_SALIENT: Final = "true_salient"
 OBSM_TRUE_BACKGROUND: Final = "true_background"
+
+# .obs, .var and .layers of images
+OBS_LABEL: Final = "label"
+OBS_DIGIT: Final = "digit"
+VAR_PIXEL: Final = ("row", "column", "channel")
+LAYER_CLEAN: Final = "clean"
+
+# .obs of drawn faces
+OBS_ACCESSORY: Final = "accessory"
+OBS_ACCESSORY_STYLE: Final = "accessory_style"
+OBS_SKIN: Final = "skin"
+OBS_SKIN_TONE: Final = "skin_tone"
+OBS_BACKDROP: Final = "backdrop"
+OBS_POSE: Final = "pose"
+OBS_TURN: Final = "turn"
+OBS_TILT: Final = "tilt"
+OBS_SHIFT_X: Final = "shift_x"
+OBS_SHIFT_Y: Final = "shift_y"
+OBS_HEAD_SCALE: Final = "head_scale"
+OBS_HAIR_STYLE: Final = "hair_style"
+OBS_HAIR_COLOUR: Final = "hair_colour"
+OBS_EXPRESSION: Final = "expression"
 
 # .obs of generated cells
 OBS_ROLE: Final = "role"

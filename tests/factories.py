@@ -10,6 +10,7 @@ from anndata import AnnData
 from scipy import sparse
 
 from scsalient import ContrastiveVAE
+from scsalient.images import to_anndata
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,3 +69,24 @@ def count_and_double(folder: Path, settings: Any) -> dict[str, Any]:
         raise RuntimeError(msg)
     extra = {"only_large": 1.5} if settings["x"] > 1 else {}
     return {"double": 2 * settings["x"], "values": np.full(2, settings["x"]), **extra}
+
+
+def make_images(
+    n_target: int = 30,
+    n_background: int = 20,
+    shape: tuple[int, ...] = (8, 8),
+    *,
+    dtype: Any = np.uint8,
+    seed: int = 0,
+) -> AnnData:
+    """Noisy 8-bit images, or the same as floats from 0 to 1; half of the targets have a bar."""
+    rng = np.random.default_rng(seed)
+    values = rng.integers(0, 180, (n_target + n_background, *shape), dtype=np.uint8)
+    values[: n_target // 2, 2:4] += 70
+    if dtype is not np.uint8:
+        values = (values / 255).astype(dtype)
+    columns = {
+        "condition": ["treated"] * n_target + ["control"] * n_background,
+        "batch": list("ab" * len(values))[: len(values)],
+    }
+    return to_anndata(values, columns)

@@ -55,6 +55,39 @@ def test_rows_on_a_device_are_those_in_memory(form):
         torch.testing.assert_close(resident.tensors(CELLS)[key], value)
 
 
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
+@pytest.mark.parametrize("storage", ["host", "device"])
+def test_eight_bits_stay_eight_bits_until_a_minibatch(form, storage):
+    x = form(np.random.default_rng(0).integers(0, 256, (60, 9), dtype=np.uint8))
+    rows = Rows(x, COLUMNS, scale=255.0)
+    if storage == "device":
+        n_entries = x.nnz if sparse.issparse(x) else x.size
+        per_entry = 1 + (x.indices.itemsize if sparse.issparse(x) else 0)
+        assert RowsOnDevice.n_bytes(rows) == n_entries * per_entry
+        kept = RowsOnDevice(rows, torch.device("cpu"))
+        held = {v.dtype for v in vars(kept).values() if isinstance(v, torch.Tensor)}
+        assert torch.uint8 in held
+        assert torch.float32 not in held
+    else:
+        kept = rows
+        assert kept.x is x
+    found = kept.tensors(CELLS)[REGISTRY_KEYS.X_KEY]
+    assert found.dtype == torch.float32
+    expected = (x.toarray() if sparse.issparse(x) else x)[CELLS].astype(np.float32) / 255
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    # Cut once more, nothing is divided twice
+    np.testing.assert_array_equal(kept.tensors(CELLS)[REGISTRY_KEYS.X_KEY], found)
+
+
+@pytest.mark.parametrize("kind", ["h5ad-dense", "h5ad-csr"])
+def test_eight_bits_in_a_file(tmp_path, kind):
+    x = np.random.default_rng(0).integers(0, 256, (60, 9), dtype=np.uint8)
+    rows = Rows(_in_file(x, tmp_path / "data", kind), COLUMNS, scale=255.0)
+    assert rows.load(CELLS).x.dtype == np.uint8
+    found = rows.tensors(CELLS)[REGISTRY_KEYS.X_KEY]
+    np.testing.assert_allclose(found, x[CELLS].astype(np.float32) / 255, rtol=1e-6)
+
+
 @pytest.mark.filterwarnings("ignore:Writing zarr v2 data:UserWarning")
 @pytest.mark.parametrize("kind", ["h5ad-csr", "h5ad-dense", "zarr-csr", "zarr-dense"])
 def test_rows_in_a_file_come_in_the_order_asked_for(tmp_path, kind):

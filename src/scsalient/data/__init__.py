@@ -7,16 +7,18 @@ from scsalient.data._checks import (
     row_blocks,
     warn_if_confounded,
 )
-from scsalient.data._fields import RoleField
+from scsalient.data._fields import RoleField, ValuesField, image_from_registry
 from scsalient.data._roles import ConditionRoles, Role, resolve_roles
 
 __all__ = [
     "ConditionRoles",
     "Role",
     "RoleField",
+    "ValuesField",
     "check_finite",
     "check_values",
     "data_matrix",
+    "image_from_registry",
     "resolve_roles",
     "row_blocks",
     "warn_if_confounded",

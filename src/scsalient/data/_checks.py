@@ -116,7 +116,7 @@ def _where(layer: str | None) -> str:
 
 
 def check_values(
-    adata: AnnData, *, layer: str | None, support: Support, likelihood: str
+    adata: AnnData, *, layer: str | None, support: Support, likelihood: str, scale: float = 1.0
 ) -> np.ndarray:
     """Check every value of the data against what the likelihood can explain.
 
@@ -131,10 +131,12 @@ def check_values(
         integers.
     likelihood
         Name of the likelihood, for the message.
+    scale
+        Value that counts as one: 255 for 8-bit images.
 
     Returns
     -------
-    Sum over the variables of each cell, shape ``(n_cells,)``.
+    Sum over the variables of each cell in units of the scale, shape ``(n_cells,)``.
 
     Raises
     ------
@@ -146,9 +148,14 @@ def check_values(
     """
     where = _where(layer)
     totals = np.zeros(adata.n_obs)
+    largest = 0.0
     for start, block in row_blocks(data_matrix(adata, layer)):
         values = check_finite(block, where, start=start)
-        _check_support(values, where, support, likelihood)
+        if scale == 1:
+            _check_support(values, where, support, likelihood)
+        else:
+            _check_scaled(values, where, support, likelihood, scale)
+            largest = max(largest, float(values.max(initial=0)))
         totals[start : start + block.shape[0]] = np.asarray(
             block.sum(axis=1, dtype=np.float64)
         ).ravel()
@@ -161,7 +168,32 @@ def check_values(
                 "`sc.pp.filter_cells(adata, min_counts=1)`."
             )
             raise ValueError(msg)
-    return totals
+    if scale != 1 and 0 < largest <= 1 and values.dtype.kind == "f":
+        msg = (
+            f"`{where}` should reach up to {scale:g}, as the range of `adata.uns['image']` says, "
+            f"found at most {largest:g}. Give the data their own range, or multiply the values."
+        )
+        raise ValueError(msg)
+    return totals / scale
+
+
+def _check_scaled(
+    values: np.ndarray, where: str, support: Support, likelihood: str, scale: float
+) -> None:
+    if support == "counts":
+        msg = (
+            f"`likelihood={likelihood!r}` expects counts, found images with values from 0 to "
+            f"{scale:g} in `{where}`, which count as 0 to 1. Choose `likelihood='gaussian'` or "
+            "'bernoulli'."
+        )
+        raise ValueError(msg)
+    if support == "unit" and values.size and (values.min() < 0 or values.max() > scale):
+        msg = (
+            f"`likelihood={likelihood!r}` expects values from 0 to {scale:g} in `{where}`, found "
+            f"{float(values.min()):g} to {float(values.max()):g}. Clip the values, or choose "
+            "`likelihood='gaussian'`."
+        )
+        raise ValueError(msg)
 
 
 def _check_support(values: np.ndarray, where: str, support: Support, likelihood: str) -> None:

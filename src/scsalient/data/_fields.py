@@ -1,12 +1,12 @@
-"""The registered field that carries the role of each cell through save, load and queries."""
+"""Registered fields that carry roles and images through save, load and queries."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from scvi.data.fields import BaseAnnDataField
+from scvi.data.fields import BaseAnnDataField, LayerField
 
-from scsalient import _keys
+from scsalient import _keys, images
 from scsalient.data._roles import ConditionRoles, condition_column, resolve_roles
 
 if TYPE_CHECKING:
@@ -111,3 +111,58 @@ def roles_from_registry(state_registry: Any) -> ConditionRoles:
         target=None if target is None else tuple(target),
         known=tuple(state_registry["known"]),
     )
+
+
+class ValuesField(LayerField):
+    """Values of ``.X`` or of a layer and, where they are images, their shape and value range.
+
+    Other data must then be images of the same shape and units.
+    """
+
+    def register_field(self, adata: AnnData) -> dict:
+        """Register the values, and the images that they are."""
+        state = super().register_field(adata)
+        image = images.describe(adata)
+        if image is not None:
+            state[_keys.UNS_IMAGE] = {
+                "shape": list(image.shape),
+                "value_range": list(image.value_range),
+            }
+        return state
+
+    def transfer_field(self, state_registry: dict, adata_target: AnnData, **kwargs: Any) -> dict:
+        """Register other data, which are images of the same kind if the model's are."""
+        expected = image_from_registry(state_registry)
+        found = images.describe(adata_target)
+        if not _alike(expected, found):
+            entry = f"`adata.uns[{_keys.UNS_IMAGE!r}]`"
+            remedy = "Copy the entry from the data of training if the pixels are the same"
+            if expected is None:
+                remedy = "Remove the entry if the values are those of training"
+            msg = (
+                f"{entry} should be that of the data that the model was trained on, "
+                f"{expected or 'none'}, found {found or 'none'}. {remedy}, or convert the values."
+            )
+            raise ValueError(msg)
+        state = super().transfer_field(state_registry, adata_target, **kwargs)
+        state.pop(_keys.UNS_IMAGE, None)
+        known = {k: v for k, v in state_registry.items() if k == _keys.UNS_IMAGE}
+        return state | known
+
+
+def _alike(expected: images.ImageDescription | None, found: images.ImageDescription | None) -> bool:
+    """Whether a model of one kind of data can take the other."""
+    if expected is not None and found is not None:
+        return expected.shape == found.shape and expected.scale == found.scale
+    given = expected or found
+    # Values that count as they are need no description
+    return given is None or given.scale == 1
+
+
+def image_from_registry(state_registry: Any) -> images.ImageDescription | None:
+    """Images as registered, out of the state registry of the values, `None` for other data."""
+    entry = state_registry.get(_keys.UNS_IMAGE)
+    if entry is None:
+        return None
+    low, high = entry["value_range"]
+    return images.ImageDescription(tuple(entry["shape"]), (low, high))

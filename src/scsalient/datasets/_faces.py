@@ -39,7 +39,7 @@ def faces(
 ) -> AnnData:
     """Drawn faces in CelebA's form, with and without glasses or hats, and their known factors.
 
-    Stands in for CelebA in the experiment of figure 6 of Abid and Zou (2019)
+    Stands in for CelebA (:func:`celeba`) in the experiment of figure 6 of Abid and Zou (2019)
     where no photographs are at hand, and says what CelebA cannot: every factor of every image.
     Target faces wear an accessory, background faces none; skin, backdrop, pose, hair and
     expression are drawn independently of it and of each other, alike in both groups. Needs Pillow

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anndata
-import numpy as np
-import pooch
-from scipy import sparse
+
+from scsalient.datasets._download import cached, check_counts
 
 if TYPE_CHECKING:
     import os
@@ -65,21 +64,16 @@ def kang_2018(
             raise FileNotFoundError(msg)
         adata = anndata.read_h5ad(file)
     else:
-        folder = Path(cache_dir) if cache_dir is not None else Path(pooch.os_cache("scsalient"))
-        try:
-            file = Path(
-                pooch.retrieve(
-                    _URL, known_hash=None, fname=_FILE, path=folder, progressbar=progressbar
-                )
-            )
-        except (OSError, ValueError) as error:
-            msg = (
-                f"The download of {_FILE} from figshare (file 34464122) failed: {error}. Try "
-                "again, or fetch it by hand and pass `path=`."
-            )
-            raise ConnectionError(msg) from error
+        file = cached(
+            _URL,
+            name=_FILE,
+            source="figshare (file 34464122)",
+            remedy="fetch it by hand and pass `path=`",
+            cache_dir=cache_dir,
+            progressbar=progressbar,
+        )
         adata = _read_download(file)
-    _check_counts(adata, file)
+    check_counts(adata, file)
     return adata
 
 
@@ -101,13 +95,3 @@ def _read_download(file: Path) -> AnnData:
         )
         raise ValueError(msg)
     return adata
-
-
-def _check_counts(adata: AnnData, file: Path) -> None:
-    values = adata.X.data if sparse.issparse(adata.X) else np.asarray(adata.X)
-    if adata.n_obs == 0 or adata.n_vars == 0 or values.size == 0:
-        msg = f"{str(file)!r} should hold cells and genes, found shape {adata.shape}."
-        raise ValueError(msg)
-    if values.min() < 0 or (values != np.rint(values)).any():
-        msg = f"{str(file)!r} should hold raw counts in `.X`, found fractions or negative values."
-        raise ValueError(msg)

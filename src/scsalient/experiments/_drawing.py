@@ -8,10 +8,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from scsalient.images import to_anndata
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from anndata import AnnData
     from matplotlib.axes import Axes
 
 _DPI = 110
@@ -26,6 +29,34 @@ def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure as PNG, and its folder if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=_DPI, format="png")
+
+
+def as_sweep(
+    values: np.ndarray,
+    kind: str,
+    *,
+    limits: tuple[float, float],
+    n_steps: int,
+    shape: tuple[int, ...] = (28, 28),
+) -> AnnData:
+    """What ``sweep`` of a model returned, from the values that a trial kept.
+
+    Parameters
+    ----------
+    values
+        Shape ``(n_steps ** 2, n_pixels)``.
+    kind
+        Latent that was swept.
+    limits, n_steps
+        Arguments of the sweep.
+    shape
+        Shape of an image.
+    """
+    swept = to_anndata(values.reshape(len(values), *shape))
+    steps = np.linspace(*limits, n_steps)
+    swept.obs[f"{kind}_0"] = np.repeat(steps, n_steps)
+    swept.obs[f"{kind}_1"] = np.tile(steps, n_steps)
+    return swept
 
 
 def scatter_labels(

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from scsalient.experiments._celeba import celeba
+from scsalient.experiments._grassy_mnist import grassy_mnist
 from scsalient.experiments._rna_seq import rna_seq
+from scsalient.experiments._sensitivity import sensitivity
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,10 +39,34 @@ class Experiment:
 
 
 EXPERIMENTS: Final = {
+    "grassy-mnist": Experiment(
+        grassy_mnist,
+        "grassy_mnist",
+        ("method",),
+        (
+            "silhouette",
+            "silhouette_background",
+            "correlation_zero",
+            "correlation_difference",
+            "seconds",
+        ),
+    ),
     "rna-seq": Experiment(
         rna_seq,
         "rna_seq",
         ("method",),
         ("silhouette", "silhouette_background", "silhouette_cell_type", "seconds"),
+    ),
+    "celeba": Experiment(
+        celeba,
+        "celeba",
+        ("attribute", "method"),
+        ("accessory_style_s", "accessory_style_z", "backdrop_s", "backdrop_z", "seconds"),
+    ),
+    "sensitivity": Experiment(
+        sensitivity,
+        "sensitivity",
+        ("study", "method", "value"),
+        ("silhouette", "silhouette_background", "seconds"),
     ),
 }

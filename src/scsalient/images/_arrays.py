@@ -45,7 +45,8 @@ def to_anndata(
     value_range
         Values of black and of white. `None` for 0 to 255 where images are uint8, 0 to 1 where
         floats lie within, and the lowest and highest value otherwise. A model sees a range of 0
-        to 255 as 0 to 1, and any other range as it is.
+        to 255 as 0 to 1, and any other range as it is, so pass ``(0, 255)`` for 8-bit images
+        that became floats.
     names
         Names of the images; `None` for ``image_0``, ``image_1``, and so on.
 

@@ -10,6 +10,8 @@ from anndata.abc import CSCDataset
 from scipy import sparse
 from scvi import REGISTRY_KEYS
 
+from scsalient.data import image_from_registry
+
 if TYPE_CHECKING:
     from scvi.data import AnnDataManager
     from torch import Tensor
@@ -32,6 +34,9 @@ class Rows:
         zarr's view of a file.
     columns
         Other registered fields by tensor name, each of shape ``(n_cells, n_columns)``.
+    scale
+        What the values of a minibatch are divided by: 255 for 8-bit images, which stay 8-bit where
+        they lie.
 
     Raises
     ------
@@ -39,7 +44,7 @@ class Rows:
         When the data lie in a file column by column.
     """
 
-    def __init__(self, x: Any, columns: dict[str, Tensor]) -> None:
+    def __init__(self, x: Any, columns: dict[str, Tensor], *, scale: float = 1.0) -> None:
         if isinstance(x, CSCDataset):
             msg = (
                 "`adata` in a file should hold its values dense or as CSR, found CSC, from which "
@@ -50,6 +55,7 @@ class Rows:
             x = x.tocsr()
         self.x = x
         self.columns = columns
+        self.scale = scale
 
     @classmethod
     def of(cls, adata_manager: AnnDataManager) -> Rows:
@@ -62,7 +68,13 @@ class Rows:
             dtype = np.int64 if key in _CODES else np.float32
             values = values.reshape(len(values), -1).astype(dtype)
             columns[key] = torch.from_numpy(values)
-        return cls(adata_manager.get_from_registry(REGISTRY_KEYS.X_KEY), columns)
+        fields = adata_manager.registry["field_registries"]
+        image = image_from_registry(fields[REGISTRY_KEYS.X_KEY]["state_registry"])
+        return cls(
+            adata_manager.get_from_registry(REGISTRY_KEYS.X_KEY),
+            columns,
+            scale=1.0 if image is None else image.scale,
+        )
 
     @property
     def on_disk(self) -> bool:
@@ -73,23 +85,26 @@ class Rows:
         """The rows at these positions, in memory and in this order."""
         columns = {key: values[positions] for key, values in self.columns.items()}
         if not self.on_disk:
-            return Rows(self.x[positions], columns)
+            return Rows(self.x[positions], columns, scale=self.scale)
         wanted, inverse = np.unique(positions, return_inverse=True)
         breaks = np.flatnonzero(np.diff(wanted) > _MAX_GAP) + 1
         runs = [(run[0], run[-1] + 1) for run in np.split(wanted, breaks)]
         blocks = [_in_memory(self.x[int(start) : int(stop)]) for start, stop in runs]
         read = np.concatenate([np.arange(*run) for run in runs])
         stack = sparse.vstack(blocks, "csr") if sparse.issparse(blocks[0]) else np.vstack(blocks)
-        return Rows(stack[np.searchsorted(read, wanted)[inverse]], columns)
+        rows = stack[np.searchsorted(read, wanted)[inverse]]
+        return Rows(rows, columns, scale=self.scale)
 
     def tensors(self, positions: np.ndarray) -> dict[str, Tensor]:
-        """Minibatch of the rows at these positions, by tensor name; data as float32, dense."""
+        """Minibatch of these rows by tensor name; data scaled, dense, float32."""
         if self.on_disk:
             return self.load(positions).tensors(np.arange(len(positions)))
         block = self.x[positions]
         if sparse.issparse(block):
             block = block.astype(np.float32, copy=False).toarray()
         x = torch.from_numpy(np.ascontiguousarray(block, dtype=np.float32))
+        if self.scale != 1:
+            x /= self.scale
         index = torch.from_numpy(positions)
         return {REGISTRY_KEYS.X_KEY: x} | {k: v[index] for k, v in self.columns.items()}
 
@@ -101,7 +116,9 @@ def _in_memory(block: Any) -> Any:
 
 
 class RowsOnDevice:
-    """Cells kept on an accelerator, sparse data as CSR, so that a step waits for no transfer.
+    """Cells kept on an accelerator, so that a step waits for no transfer.
+
+    Sparse data stay CSR, and 8-bit data 8-bit.
 
     Parameters
     ----------
@@ -113,6 +130,7 @@ class RowsOnDevice:
 
     def __init__(self, rows: Rows, device: torch.device) -> None:
         self._device = device
+        self._scale = rows.scale
         self._columns = {key: values.to(device) for key, values in rows.columns.items()}
         self._n_vars = rows.x.shape[1]
         self._dense: Tensor | None = None
@@ -120,21 +138,24 @@ class RowsOnDevice:
             # On the host too: the size of what is gathered is then known without waiting.
             self._ends = rows.x.indptr.astype(np.int64)
             self._indices = torch.from_numpy(rows.x.indices).to(device)
-            self._values = torch.from_numpy(rows.x.data.astype(np.float32)).to(device)
+            self._values = torch.from_numpy(rows.x.data.astype(_kept(rows.x))).to(device)
         else:
-            self._dense = torch.from_numpy(rows.x.astype(np.float32)).to(device)
+            self._dense = torch.from_numpy(rows.x.astype(_kept(rows.x))).to(device)
 
     @staticmethod
     def n_bytes(rows: Rows) -> int:
         """Memory that the rows would take on the device."""
         if sparse.issparse(rows.x):
-            return rows.x.nnz * (4 + rows.x.indices.itemsize)
-        return 4 * rows.x.size
+            return rows.x.nnz * (_kept(rows.x).itemsize + rows.x.indices.itemsize)
+        return _kept(rows.x).itemsize * rows.x.size
 
     def tensors(self, positions: np.ndarray) -> dict[str, Tensor]:
         """As :meth:`Rows.tensors`, on the device."""
         index = torch.from_numpy(positions).to(self._device)
         x = self._dense[index] if self._dense is not None else self._gathered(positions)
+        x = x.float()
+        if self._scale != 1:
+            x /= self._scale
         return {REGISTRY_KEYS.X_KEY: x} | {k: v[index] for k, v in self._columns.items()}
 
     def _gathered(self, positions: np.ndarray) -> Tensor:
@@ -147,6 +168,11 @@ class RowsOnDevice:
         spread = torch.arange(len(positions), device=self._device)
         row = torch.repeat_interleave(spread, plan[0], output_size=total)
         entry = torch.arange(total, device=self._device) + plan[1][row]
-        x = torch.zeros(len(positions), self._n_vars, device=self._device)
+        x = self._values.new_zeros(len(positions), self._n_vars)
         x[row, self._indices[entry].long()] = self._values[entry]
         return x
+
+
+def _kept(x: Any) -> np.dtype:
+    """Type in which values lie on a device."""
+    return np.dtype(np.uint8 if x.dtype == np.uint8 else np.float32)

@@ -10,10 +10,11 @@ from scvi import REGISTRY_KEYS, settings
 from scvi.model.base import BaseModelClass
 
 from scsalient._arguments import check_flag, check_integer, check_number
-from scsalient.data import check_values
+from scsalient.data import check_values, image_from_registry
 from scsalient.likelihoods import LIKELIHOODS
 from scsalient.loaders import BatchLoader, ConsecutiveBatches, Rows
 from scsalient.model._fields import check_anndata, check_query
+from scsalient.nn import CONV_STRIDE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,15 +22,28 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from torch import Tensor
 
+    from scsalient.images import ImageDescription
     from scsalient.module import LatentModule
 
 GaussianVariance = Literal["fixed", "learned"]
+NETWORKS = ("dense", "conv")
 
 
 class LatentModel(BaseModelClass):
     """Base of the models: one module, checked data, minibatches on the module's device."""
 
     module: LatentModule
+
+    @property
+    def _image(self) -> ImageDescription | None:
+        """The registered data as images, `None` if they are none."""
+        field = self.registry["field_registries"][REGISTRY_KEYS.X_KEY]
+        return image_from_registry(field["state_registry"])
+
+    @property
+    def _scale(self) -> float:
+        """Registered value that counts as one in the module."""
+        return 1.0 if self._image is None else self._image.scale
 
     def _network_sizes(self) -> dict[str, Any]:
         """Sizes of the networks that follow from the registered data."""
@@ -45,6 +59,7 @@ class LatentModel(BaseModelClass):
             "n_categories": n_categories,
             "n_continuous": stats.get("n_extra_continuous_covs", 0),
             "use_size_factor": bool(size_factor),
+            "image_shape": None if self._image is None else self._image.shape,
         }
 
     def _start_from_data(self) -> None:
@@ -61,7 +76,7 @@ class LatentModel(BaseModelClass):
         if self.module.likelihood.support == "counts" and self.module.use_size_factor:
             factors = self.get_from_registry(self.adata, REGISTRY_KEYS.SIZE_FACTOR_KEY)
             denominator = float(np.sum(factors))
-        average = torch.as_tensor(sums / denominator, dtype=torch.float32)
+        average = torch.as_tensor(sums / self._scale / denominator, dtype=torch.float32)
         self.module.initialise_output(average)
 
     def _check_data(self, adata: AnnData) -> np.ndarray:
@@ -72,6 +87,7 @@ class LatentModel(BaseModelClass):
             layer=manager.data_registry[REGISTRY_KEYS.X_KEY].attr_key or None,
             support=self.module.likelihood.support,
             likelihood=self._likelihood_name,
+            scale=self._scale,
         )
 
     @property
@@ -153,6 +169,8 @@ def _shortened(value: Any) -> str:
 
 def check_architecture(
     *,
+    network: str,
+    image: ImageDescription | None,
     likelihood: str,
     gaussian_variance: str,
     use_bias: bool,
@@ -183,9 +201,44 @@ def check_architecture(
     check_number("dropout_rate", dropout_rate, low=0, high=1, high_included=False)
     check_flag("use_bias", use_bias)
     check_flag("use_batch_norm", use_batch_norm)
+    check_network(network, likelihood, image)
     if use_batch_norm and not use_bias:
         msg = (
             "`use_bias=False` asks for networks that map zero to zero, found "
             "`use_batch_norm=True`, whose offset would undo that. Choose one of the two."
+        )
+        raise ValueError(msg)
+
+
+def check_network(network: str, likelihood: str, image: ImageDescription | None) -> None:
+    """Check that the kind of network fits the data.
+
+    Raises
+    ------
+    ValueError
+        When there is no such kind, or the data are no images that it can take.
+    """
+    if network not in NETWORKS:
+        msg = f"`network` should be one of {list(NETWORKS)}, found {network!r}."
+        raise ValueError(msg)
+    if network != "conv":
+        return
+    if likelihood not in ("gaussian", "bernoulli"):
+        msg = (
+            "`network='conv'` decodes images, for which `likelihood` should be 'gaussian' or "
+            f"'bernoulli', found {likelihood!r}. Choose one of these, or `network='dense'`."
+        )
+        raise ValueError(msg)
+    if image is None:
+        msg = (
+            "`network='conv'` needs images, found data without `adata.uns['image']`. Make them "
+            "with `images.to_anndata` and register them again, or choose `network='dense'`."
+        )
+        raise ValueError(msg)
+    height, width = image.shape[:2]
+    if height % CONV_STRIDE or width % CONV_STRIDE:
+        msg = (
+            f"`network='conv'` needs images whose height and width are multiples of {CONV_STRIDE}, "
+            f"found {height} x {width}. Crop, pad or resize them, or choose `network='dense'`."
         )
         raise ValueError(msg)

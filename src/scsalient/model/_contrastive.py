@@ -53,7 +53,11 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
         ``"nb"``, ``"zinb"`` or ``"poisson"`` for raw counts, ``"gaussian"`` for normalised
         data, ``"bernoulli"`` for values from 0 to 1.
     network
-        ``"dense"``: fully connected networks.
+        ``"dense"``: fully connected networks. ``"conv"``: convolutional ones for images (paper
+        app. E), whose height and width are multiples of 4; see :func:`scsalient.images.to_anndata`.
+        Two convolutions of 5 x 5 with a stride of 2 and with 32 and 64 channels precede the hidden
+        layers of the encoders, and transposed ones follow those of the decoder. With
+        ``"gaussian"`` or ``"bernoulli"``.
     use_bias
         Whether linear maps have an offset. Without it a latent of zero decodes to zero, which
         the paper uses for denoising; batch and covariates still shift the outcome.
@@ -104,7 +108,7 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
         n_hidden: int = 128,
         n_layers: int = 1,
         likelihood: Literal["gaussian", "bernoulli", "poisson", "nb", "zinb"] = "nb",
-        network: Literal["dense"] = "dense",
+        network: Literal["dense", "conv"] = "dense",
         use_bias: bool = True,
         dropout_rate: float = 0.0,
         use_batch_norm: bool = False,
@@ -117,6 +121,8 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
     ) -> None:
         super().__init__(adata, registry)
         check_architecture(
+            network=network,
+            image=self._image,
             likelihood=likelihood,
             gaussian_variance=gaussian_variance,
             use_bias=use_bias,
@@ -127,9 +133,6 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
             n_hidden=n_hidden,
             n_layers=n_layers,
         )
-        if network != "dense":
-            msg = f"`network` should be 'dense', found {network!r}."
-            raise ValueError(msg)
         if discriminator not in ("mlp", "logistic"):
             msg = f"`discriminator` should be 'mlp' or 'logistic', found {discriminator!r}."
             raise ValueError(msg)
@@ -146,6 +149,7 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
             n_hidden=n_hidden,
             n_layers=n_layers,
             likelihood=likelihood,
+            network=network,
             gaussian_variance=gaussian_variance,
             use_bias=use_bias,
             dropout_rate=dropout_rate,
@@ -211,7 +215,8 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
             neither stay out of training and can still be embedded. The roles survive ``save``
             and ``load``; a condition that is new in query data is a target.
         layer
-            Layer with the values, `None` for ``.X``. Raw counts for count likelihoods.
+            Layer with the values, `None` for ``.X``. Raw counts for count likelihoods. Where
+            ``.uns["image"]`` says that they are images from 0 to 255, the model sees 0 to 1.
         batch_key
             Column of ``.obs`` with the batch, which encoders and decoder condition on.
         size_factor_key
@@ -400,8 +405,8 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
 
         Returns
         -------
-        Expected values, shape ``(n_cells, n_vars)``. The salient latent of background cells is
-        zero.
+        Expected values, shape ``(n_cells, n_vars)``, in the units of the data: 0 to 255 for 8-bit
+        images. The salient latent of background cells is zero.
 
         Raises
         ------
@@ -461,8 +466,9 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
 
         Returns
         -------
-        Expected data, shape ``(n_steps ** len(dims), n_vars)``, the last dimension running
-        fastest, with the coordinates in ``.obs["salient_0"]`` and so on.
+        Expected data in the units of the model's, shape ``(n_steps ** len(dims), n_vars)``, the
+        last dimension running fastest, with the coordinates in ``.obs["salient_0"]`` and so on.
+        Images come with their ``.uns["image"]``.
 
         Raises
         ------
@@ -505,8 +511,9 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
 
         Returns
         -------
-        New cells, shape ``(n, n_vars)``, with their latents in ``.obsm["X_cvae_background"]``
-        and, for targets, ``.obsm["X_cvae_salient"]``, and ``.obs["role"]``.
+        New cells in the units of the data, shape ``(n, n_vars)``, with their latents in
+        ``.obsm["X_cvae_background"]`` and, for targets, ``.obsm["X_cvae_salient"]``, and
+        ``.obs["role"]``. Images come with their ``.uns["image"]``.
 
         Raises
         ------

@@ -32,7 +32,8 @@ class CriticismMixin(LatentModel):
         """Evidence lower bound of cells, in nats per cell (paper eq. 3 and 4).
 
         As in scvi-tools, higher is better; ``model.history["elbo_train"]`` has the other sign.
-        Background cells count with ``s = 0`` and without the salient KL term.
+        Background cells count with ``s = 0`` and without the salient KL term. The likelihood is
+        that of the values that the model sees: images from 0 to 255 count as 0 to 1.
 
         Parameters
         ----------

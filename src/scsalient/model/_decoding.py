@@ -86,7 +86,7 @@ class DecodingMixin(LatentModel):
         *,
         draw: bool = False,
     ) -> np.ndarray:
-        """Expected or drawn data, chunk by chunk, shape ``(n_rows, n_vars)``."""
+        """Expected or drawn data in their units, chunk by chunk, shape ``(n_rows, n_vars)``."""
         blocks = []
         n_rows = library.shape[0]
         for start in range(0, n_rows, _CHUNK_ROWS):
@@ -104,7 +104,10 @@ class DecodingMixin(LatentModel):
                 else likelihood.expected(outputs, library[rows])
             )
             blocks.append(block.float().cpu().numpy())
-        return np.concatenate(blocks)
+        values = np.concatenate(blocks)
+        if self._scale != 1:
+            values *= self._scale
+        return values
 
     @torch.inference_mode()
     def _sweep(
@@ -147,7 +150,14 @@ class DecodingMixin(LatentModel):
             {f"{kind}_{dim}": grid[:, i] for i, dim in enumerate(dims)},
             index=[str(i) for i in range(n)],
         )
-        return AnnData(values, obs=obs, var=pd.DataFrame(index=list(self.get_var_names())))
+        return self._made(values, obs)
+
+    def _made(self, values: np.ndarray, obs: pd.DataFrame) -> AnnData:
+        """New data with the variables of the model, and images if its data are."""
+        adata = AnnData(values, obs=obs, var=pd.DataFrame(index=list(self.get_var_names())))
+        if self._image is not None:
+            adata.uns[_keys.UNS_IMAGE] = self._image.to_uns()
+        return adata
 
     @torch.inference_mode()
     def _generate(
@@ -177,11 +187,7 @@ class DecodingMixin(LatentModel):
             values = self._decoded(
                 latents, covariates, self._library_or(library, library_size), draw=not give_mean
             )
-        made = AnnData(
-            values,
-            obs=pd.DataFrame(index=[f"generated_{i}" for i in range(n)]),
-            var=pd.DataFrame(index=list(self.get_var_names())),
-        )
+        made = self._made(values, pd.DataFrame(index=[f"generated_{i}" for i in range(n)]))
         for kind, latent in latents.items():
             made.obsm[_obsm_of(kind, len(self.module.n_latent))] = latent.cpu().numpy()
         return made

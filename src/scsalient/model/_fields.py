@@ -11,12 +11,11 @@ from scvi import REGISTRY_KEYS
 from scvi.data.fields import (
     CategoricalJointObsField,
     CategoricalObsField,
-    LayerField,
     NumericalJointObsField,
     NumericalObsField,
 )
 
-from scsalient.data import data_matrix
+from scsalient.data import ValuesField, data_matrix
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,7 +46,7 @@ def shared_fields(
     continuous = list(continuous_covariate_keys or [])
     # Whether the values must be counts depends on the likelihood, which the model knows.
     return [
-        LayerField(REGISTRY_KEYS.X_KEY, layer, is_count_data=False),
+        ValuesField(REGISTRY_KEYS.X_KEY, layer, is_count_data=False),
         CategoricalObsField(REGISTRY_KEYS.BATCH_KEY, batch_key),
         NumericalObsField(REGISTRY_KEYS.SIZE_FACTOR_KEY, size_factor_key, required=False),
         CategoricalJointObsField(REGISTRY_KEYS.CAT_COVS_KEY, categorical),

@@ -34,7 +34,8 @@ class StandardVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin):
         Data registered with :meth:`setup_anndata`.
     n_latent
         Dimensions of the latent.
-    n_hidden, n_layers, likelihood, gaussian_variance, use_bias, dropout_rate, use_batch_norm
+    n_hidden, n_layers, likelihood, network, gaussian_variance, use_bias, dropout_rate, \
+use_batch_norm
         As in :class:`ContrastiveVAE`.
 
     Examples
@@ -59,6 +60,7 @@ class StandardVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin):
         n_hidden: int = 128,
         n_layers: int = 1,
         likelihood: Literal["gaussian", "bernoulli", "poisson", "nb", "zinb"] = "nb",
+        network: Literal["dense", "conv"] = "dense",
         gaussian_variance: Literal["fixed", "learned"] = "learned",
         use_bias: bool = True,
         dropout_rate: float = 0.0,
@@ -67,6 +69,8 @@ class StandardVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin):
     ) -> None:
         super().__init__(adata, registry)
         check_architecture(
+            network=network,
+            image=self._image,
             likelihood=likelihood,
             gaussian_variance=gaussian_variance,
             use_bias=use_bias,
@@ -81,6 +85,7 @@ class StandardVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin):
             n_hidden=n_hidden,
             n_layers=n_layers,
             likelihood=likelihood,
+            network=network,
             gaussian_variance=gaussian_variance,
             use_bias=use_bias,
             dropout_rate=dropout_rate,

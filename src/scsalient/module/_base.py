@@ -11,7 +11,7 @@ from scvi import REGISTRY_KEYS
 from scvi.module.base import BaseModuleClass
 
 from scsalient.likelihoods import build_likelihood
-from scsalient.nn import Covariates, DenseDecoder, DenseEncoder
+from scsalient.nn import ConvDecoder, ConvEncoder, Covariates, DenseDecoder, DenseEncoder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,6 +62,10 @@ class LatentModule(BaseModuleClass):
         Number of continuous covariates.
     n_hidden, n_layers, dropout_rate, use_batch_norm, use_bias
         Shape of the networks.
+    network
+        ``"dense"``, or ``"conv"`` for images.
+    image_shape
+        Shape of the images that the variables are, which ``"conv"`` needs.
     likelihood, gaussian_variance
         Distribution of the data.
     use_size_factor
@@ -84,6 +88,8 @@ class LatentModule(BaseModuleClass):
         likelihood: Literal["gaussian", "bernoulli", "poisson", "nb", "zinb"] = "nb",
         gaussian_variance: Literal["fixed", "learned"] = "learned",
         use_size_factor: bool = False,
+        network: Literal["dense", "conv"] = "dense",
+        image_shape: tuple[int, ...] | None = None,
     ) -> None:
         super().__init__()
         self.n_salient_latent = n_salient_latent
@@ -104,16 +110,20 @@ class LatentModule(BaseModuleClass):
             gaussian_variance=gaussian_variance,
             library_is_size_factor=use_size_factor,
         )
+        self._image_shape = image_shape if network == "conv" else None
         self.background_encoder = self._build_encoder(n_input, n_background_latent)
-        self.decoder = DenseDecoder(
-            n_salient_latent + n_background_latent,
-            n_input,
-            heads=self.likelihood.heads,
-            **self._network_kwargs,
-        )
+        self.decoder = self._build_decoder(n_salient_latent + n_background_latent, n_input)
 
-    def _build_encoder(self, n_input: int, n_latent: int) -> DenseEncoder:
+    def _build_encoder(self, n_input: int, n_latent: int) -> DenseEncoder | ConvEncoder:
+        if self._image_shape is not None:
+            return ConvEncoder(self._image_shape, n_latent, **self._network_kwargs)
         return DenseEncoder(n_input, n_latent, **self._network_kwargs)
+
+    def _build_decoder(self, n_latent: int, n_output: int) -> DenseDecoder | ConvDecoder:
+        kwargs = self._network_kwargs | {"heads": self.likelihood.heads}
+        if self._image_shape is not None:
+            return ConvDecoder(n_latent, self._image_shape, **kwargs)
+        return DenseDecoder(n_latent, n_output, **kwargs)
 
     def covariates(self, tensors: dict[str, Tensor]) -> Covariates:
         """Covariates of a minibatch."""
@@ -184,7 +194,8 @@ class LatentModule(BaseModuleClass):
             value = torch.logit(proportions, eps=1e-3)
         else:
             value = proportions
-        bias.copy_(value)
+        # One offset for each value or, in images, for each channel, which runs fastest
+        bias.copy_(value.reshape(-1, len(bias)).mean(0))
 
     # The steps of BaseModuleClass.forward.
 

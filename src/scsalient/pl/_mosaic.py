@@ -1,0 +1,175 @@
+"""Images side by side as one picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from anndata import AnnData
+
+from scsalient.images import from_anndata
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+
+_GAP = 0.08
+
+
+@dataclass(frozen=True)
+class Mosaic:
+    """Images in rows, as one picture.
+
+    Attributes
+    ----------
+    picture
+        Shape ``(height, width)`` or ``(height, width, channels)``, missing between the images.
+    x, y
+        Centre of each column from left to right, and of each row from top to bottom, in pixels.
+    height
+        Pixels of one image from top to bottom.
+    """
+
+    picture: np.ndarray
+    x: np.ndarray
+    y: np.ndarray
+    height: int
+
+
+def mosaic(images: np.ndarray, *, ncols: int, row_gap: float = _GAP) -> Mosaic:
+    """Put images into rows of ``ncols``, the last row as far as they go.
+
+    Parameters
+    ----------
+    images
+        Shape ``(n, height, width)`` or ``(n, height, width, 3)``, float.
+    ncols
+        Images in a row.
+    row_gap
+        Room between two rows, in heights of an image.
+    """
+    n, height, width, *channels = images.shape
+    nrows = -(-n // ncols)
+    side, above = (max(1, round(gap * size)) for gap, size in ((_GAP, width), (row_gap, height)))
+    shape = nrows * (height + above) - above, ncols * (width + side) - side
+    # Transparent between the images, whatever the colour of the axes
+    picture = np.zeros((*shape, 4)) if channels else np.full(shape, np.nan)
+    for i, image in enumerate(images):
+        top, left = (i // ncols) * (height + above), (i % ncols) * (width + side)
+        tile = picture[top : top + height, left : left + width]
+        if channels:
+            tile[..., :3], tile[..., 3] = image, 1
+        else:
+            tile[:] = image
+    return Mosaic(
+        picture,
+        x=np.arange(ncols) * (width + side) + (width - 1) / 2,
+        y=np.arange(nrows) * (height + above) + (height - 1) / 2,
+        height=height,
+    )
+
+
+def draw_mosaic(
+    ax: Axes,
+    images: np.ndarray,
+    *,
+    ncols: int,
+    limits: tuple[float, float],
+    row_gap: float = _GAP,
+    **kwargs: Any,
+) -> Mosaic:
+    """Draw images on axes without ticks.
+
+    Parameters
+    ----------
+    ax
+        Axes to draw on.
+    images
+        Shape ``(n, height, width)``, or with one channel, or with three.
+    ncols
+        Images in a row.
+    limits
+        Values that are drawn black and white.
+    row_gap
+        Room between two rows, in heights of an image.
+    **kwargs
+        Further arguments of :meth:`matplotlib.axes.Axes.imshow`.
+    """
+    images = np.asarray(images, dtype=float)
+    if images.ndim == 4 and images.shape[-1] == 1:
+        images = images[..., 0]
+    low, high = limits
+    scaled = np.clip((images - low) / (high - low if high > low else 1.0), 0, 1)
+    drawn = mosaic(scaled, ncols=ncols, row_gap=row_gap)
+    style: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 1} | kwargs
+    ax.imshow(drawn.picture, **style)
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
+    return drawn
+
+
+def shown_limits(images: np.ndarray, vmin: float | None, vmax: float | None) -> tuple[float, float]:
+    """Values that are drawn black and white.
+
+    Parameters
+    ----------
+    images
+        What is drawn.
+    vmin, vmax
+        Values that were asked for; `None` for 0 to 255 for bytes, 0 to 1 where all values lie
+        between, and else the smallest and the largest value.
+    """
+    if images.dtype == np.uint8:
+        low, high = 0.0, 255.0
+    else:
+        low, high = float(np.nanmin(images)), float(np.nanmax(images))
+        if low >= 0 and high <= 1:
+            low, high = 0.0, 1.0
+    return (low if vmin is None else vmin), (high if vmax is None else vmax)
+
+
+def as_images(argument: str, images: Any, *, key: str | None = None) -> np.ndarray:
+    """Images as an array that can be drawn.
+
+    Parameters
+    ----------
+    argument
+        Name of the argument, for the error.
+    images
+        Array, or data of :func:`scsalient.images.to_anndata`.
+    key
+        Layer of the data; `None` for ``.X``.
+
+    Raises
+    ------
+    KeyError
+        When there is no such layer.
+    ValueError
+        When it is not a stack of grey or colour images.
+    """
+    array = from_anndata(images, key) if isinstance(images, AnnData) else np.asarray(images)
+    is_stack = array.ndim == 3 or (array.ndim == 4 and array.shape[-1] in (1, 3))
+    if not is_stack or not array.size:
+        msg = (
+            f"`{argument}` should be images of shape (n, height, width), or with 1 or 3 channels "
+            f"as the last axis, found shape {array.shape}."
+        )
+        raise ValueError(msg)
+    return array
+
+
+def label_tiles(ax: Axes, drawn: Mosaic, labels: Sequence[str], *, fontsize: float = 8) -> None:
+    """Write a label above each image."""
+    ncols = len(drawn.x)
+    for i, label in enumerate(labels):
+        ax.annotate(
+            label,
+            (drawn.x[i % ncols], drawn.y[i // ncols] - drawn.height / 2),
+            xytext=(0, 1),
+            textcoords="offset points",
+            ha="center",
+            va="bottom",
+            fontsize=fontsize,
+        )

@@ -63,7 +63,7 @@ def train_bare(
     batch_size: int,
     n_epochs: int,
     device: str,
-    weights: tuple[float, float, float] = (20.0, 300.0, 1.0),
+    weights: tuple[float, float, float] = (20.0, 1000.0, 1.0),
 ) -> list[float]:
     """Train on groups of equal size and return the seconds of each epoch."""
     model = BareModel(x.shape[1], n_latent=n_latent, n_hidden=n_hidden, likelihood=likelihood)

@@ -9,7 +9,7 @@ import pytest
 from scsalient import experiments
 from scsalient.experiments import _celeba
 
-SMALL = {"image_size": 16, "n_target": 45, "n_background": 30, "max_epochs": 1}
+SMALL = {"image_size": 16, "n_target": 90, "n_background": 60, "max_epochs": 1}
 
 
 def test_drawn_faces_by_all_methods(tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scsalient import ContrastiveVAE, experiments
+from scsalient import ContrastiveVAE, datasets, experiments
 from scsalient.experiments._presets import PRESETS
 
 METHODS = [
@@ -53,6 +53,25 @@ def test_all_methods_side_by_side(tmp_path):
     again = experiments.rna_seq(trials=1, max_epochs=1, output_dir=tmp_path)
     np.testing.assert_allclose(again["silhouette"], table["silhouette"])
     assert pd.read_csv(tmp_path / "rna_seq.csv").equals(before)
+
+
+def test_the_cells_of_the_paper_where_they_are_at_hand(tmp_path, monkeypatch):
+    adata = datasets.simulate(90, n_genes=12, seed=0)
+    stage = np.where(np.arange(90) % 2, "pre-transplant", "post-transplant")
+    control = (adata.obs["condition"] == "control").to_numpy()
+    adata.obs["stage"] = np.where(control, "healthy", stage)
+    adata.obs["condition"] = np.where(control, "healthy", "patient")
+    del adata.obs["cell_type"]
+    asked = []
+    monkeypatch.setattr(
+        datasets, "zheng_2017", lambda *, root: asked.append(root) or adata.copy(), raising=True
+    )
+    table = experiments.rna_seq(trials=1, max_epochs=1, data="marrow", output_dir=tmp_path)
+    assert asked == ["marrow"]
+    assert table["method"].tolist() == METHODS
+    assert table["data"].eq("zheng_2017").all()
+    assert "silhouette_cell_type" not in table
+    assert table["silhouette"].between(-1, 1).all()
 
 
 def test_no_trials(tmp_path):

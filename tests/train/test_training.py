@@ -134,9 +134,9 @@ def test_a_checkpoint_resumes_as_if_unbroken(tmp_path):
 
 
 def test_default_epochs():
-    assert default_max_epochs(1) == 1000
-    assert default_max_epochs(7) == 200
-    assert default_max_epochs(80) == 100
+    assert default_max_epochs(1) == 200
+    assert default_max_epochs(7) == 50
+    assert default_max_epochs(400) == 20
     assert default_max_epochs(100_000) == 10
 
 

@@ -140,7 +140,13 @@ def demo(
 @app.command()
 @reports_errors
 def reproduce(
-    figure: Annotated[str, typer.Argument(metavar="FIGURE", help="The experiment: rna-seq.")],
+    figure: Annotated[
+        str,
+        typer.Argument(
+            metavar="FIGURE",
+            help="The experiment: grassy-mnist, rna-seq, celeba or sensitivity.",
+        ),
+    ],
     trials: Annotated[int, typer.Option(help="Trainings of each setting.", min=1)] = 10,
     data: Annotated[
         Path | None,

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from scsalient.experiments._trials import Trials
 
 _NAME = "grassy_mnist"
-_QUICK = {"n_background": 1500, "max_epochs": 40}
+_QUICK = {"n_background": 1000, "max_epochs": 20}
 _QUICK_TRIALS = 1
 # Denoising: without biases zero decodes to zero (paper sec. 3)
 _DENOISING: dict[str, Any] = {"use_bias": False}
@@ -74,7 +74,7 @@ def grassy_mnist(
     n_jobs
         Processes; as in :class:`joblib.Parallel`.
     quick
-        One trial of 40 epochs with fewer background images, to see that all works.
+        One trial of 20 epochs with fewer background images, to see that all works.
     max_epochs
         Epochs of all models; `None` for the default of each.
     seed

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 from sklearn.preprocessing import normalize
+from sklearn.utils.sparsefuncs import mean_variance_axis
 
 from scsalient import _keys, baselines, datasets, metrics, pl
 from scsalient.experiments._drawing import new_figure, save_figure, scatter_grid
@@ -25,7 +26,10 @@ if TYPE_CHECKING:
     from scsalient.experiments._trials import Trials
 
 _NAME = "rna_seq"
-_CONTROL = "control"
+_BUNDLED = "pbmc_response"
+_ZHENG = "zheng_2017"
+# Category of the background and column with what only target cells have, by data set
+_LABELS = {_BUNDLED: ("control", _keys.OBS_RESPONSE), _ZHENG: ("healthy", _keys.OBS_STAGE)}
 _LAYER_LOG = "log_normalised"
 _SIZES = {"n_genes": 500, "n_salient_latent": 2, "n_background_latent": 4}
 _QUICK_TRIALS, _QUICK_EPOCHS = 2, 40
@@ -34,6 +38,7 @@ _QUICK_TRIALS, _QUICK_EPOCHS = 2, 40
 def rna_seq(
     *,
     trials: int = 10,
+    data: Path | str | None = None,
     output_dir: Path | str = "scsalient_reproduce",
     n_jobs: int = 1,
     quick: bool = False,
@@ -43,15 +48,19 @@ def rna_seq(
     """Silhouette of a known response in the latents of each method (paper fig. 5, app. F).
 
     The 500 most variable genes, two salient and four background dimensions. The paper contrasts
-    marrow of a leukaemia patient before and after a transplant with that of healthy donors; here
-    the cells are :func:`scsalient.datasets.pbmc_response`, real ones with a planted response,
-    for which nothing is downloaded. Compared are the standard VAE and the contrastive VAE, each
+    marrow of a leukaemia patient before and after a transplant with that of healthy donors
+    (:func:`scsalient.datasets.zheng_2017`, with ``data``); without those files the cells are
+    :func:`scsalient.datasets.pbmc_response`, real ones with a planted response, for which nothing
+    is downloaded. Compared are the standard VAE and the contrastive VAE, each
     with the paper's settings and with the defaults, contrastive PCA and ContrastiveVI.
 
     Parameters
     ----------
     trials
         Trainings of each method, which differ in their seed; the data are the same.
+    data
+        Folder with the archives of Zheng et al. 2017, as :func:`scsalient.datasets.zheng_2017`
+        takes it for ``root``; `None` for the bundled cells.
     output_dir
         Folder for ``rna_seq.csv``, ``rna_seq_latents.png`` and ``rna_seq_trials.png``. Trials
         that the table holds already are not run again.
@@ -66,12 +75,15 @@ def rna_seq(
 
     Returns
     -------
-    One row a trial: the settings, ``silhouette`` (of the response among the target cells in the
-    salient latents, or in the only ones), ``silhouette_background`` (the same in the background
-    latents), ``silhouette_cell_type``, ``n_epochs`` and ``seconds``.
+    One row a trial: the settings, ``silhouette`` (of the response, or of the stage before or
+    after the transplant, among the target cells in the salient latents, or in the only ones),
+    ``silhouette_background`` (the same in the background latents), ``silhouette_cell_type`` (of
+    the bundled cells), ``n_epochs`` and ``seconds``.
 
     Raises
     ------
+    FileNotFoundError
+        When ``data`` lacks a sample.
     ValueError
         When ``trials`` is not positive, or the table in ``output_dir`` is not one of trials.
     """
@@ -81,10 +93,14 @@ def rna_seq(
     if quick:
         trials, max_epochs = min(trials, _QUICK_TRIALS), max_epochs or _QUICK_EPOCHS
     folder = Path(output_dir)
-    adata = _prepared(datasets.pbmc_response(seed=0))
-    settings = [
-        method | {"seed": seed + i} for method in _methods(max_epochs) for i in range(trials)
-    ]
+    if data is None:
+        name, cells = _BUNDLED, datasets.pbmc_response(seed=0)
+    else:
+        name, cells = _ZHENG, datasets.zheng_2017(root=data)
+        cells.layers[_keys.LAYER_COUNTS] = cells.X
+    adata = _prepared(cells)
+    methods = list(_methods(name, max_epochs))
+    settings = [method | {"seed": seed + i} for method in methods for i in range(trials)]
     results = run_trials(
         functools.partial(_trial, adata), settings, csv=folder / f"{_NAME}.csv", n_jobs=n_jobs
     )
@@ -92,8 +108,8 @@ def rna_seq(
     return results.table
 
 
-def _methods(max_epochs: int | None) -> Iterator[dict[str, Any]]:
-    shared = {"data": "pbmc_response", "max_epochs": max_epochs, **_SIZES}
+def _methods(data: str, max_epochs: int | None) -> Iterator[dict[str, Any]]:
+    shared = {"data": data, "max_epochs": max_epochs, **_SIZES}
     for name in ("VAE", "cVAE"):
         for preset in (PAPER, DEFAULT):
             weights = PRESETS[preset].settings(**shared)
@@ -105,17 +121,19 @@ def _methods(max_epochs: int | None) -> Iterator[dict[str, Any]]:
 def _prepared(adata: AnnData) -> AnnData:
     """The most variable genes, with a log-normalised layer."""
     # By scikit-learn: scanpy's numba changes the number of threads, which slows training down
-    counts = sparse.csr_matrix(adata.layers[_keys.LAYER_COUNTS])
-    logged = np.log1p(1e4 * normalize(counts, norm="l1").toarray()).astype(np.float32)
-    genes = np.sort(np.argsort(-logged.var(axis=0), kind="stable")[: _SIZES["n_genes"]])
+    counts = sparse.csr_matrix(adata.layers[_keys.LAYER_COUNTS], dtype=np.float64)
+    logged = normalize(counts, norm="l1").multiply(1e4).log1p().tocsr()
+    _, variance = mean_variance_axis(logged, axis=0)
+    genes = np.sort(np.argsort(-variance, kind="stable")[: _SIZES["n_genes"]])
     adata = adata[:, genes].copy()
-    adata.layers[_LAYER_LOG] = logged[:, genes]
+    adata.layers[_LAYER_LOG] = logged[:, genes].toarray().astype(np.float32)
     return adata
 
 
 def _trial(adata: AnnData, settings: Mapping[str, Any]) -> dict[str, Any]:
     adata = adata.copy()
-    target = (adata.obs[_keys.OBS_CONDITION] != _CONTROL).to_numpy()
+    control, response = _LABELS[settings["data"]]
+    target = (adata.obs[_keys.OBS_CONDITION] != control).to_numpy()
     latent: Any
     background_latent: Any = None
     epochs: int | None = None
@@ -123,7 +141,7 @@ def _trial(adata: AnnData, settings: Mapping[str, Any]) -> dict[str, Any]:
         baselines.contrastive_pca(
             adata,
             _keys.OBS_CONDITION,
-            _CONTROL,
+            control,
             layer=_LAYER_LOG,
             n_components=settings["n_salient_latent"],
             alpha="auto",
@@ -144,7 +162,7 @@ def _trial(adata: AnnData, settings: Mapping[str, Any]) -> dict[str, Any]:
                 adata,
                 settings,
                 condition_key=_keys.OBS_CONDITION,
-                background=_CONTROL,
+                background=control,
                 layer=layer,
             )
             latent = model.get_latent_representation(indices=target, kind="salient")
@@ -152,13 +170,15 @@ def _trial(adata: AnnData, settings: Mapping[str, Any]) -> dict[str, Any]:
             epochs = n_epochs(model)
     labels = adata.obs.loc[target]
     results = {
-        "silhouette": metrics.silhouette(latent, labels[_keys.OBS_RESPONSE].astype(str)),
-        "silhouette_cell_type": metrics.silhouette(latent, labels[_keys.OBS_CELL_TYPE].astype(str)),
+        "silhouette": metrics.silhouette(latent, labels[response].astype(str)),
         "latent": np.asarray(latent, dtype=np.float32),
     }
+    if _keys.OBS_CELL_TYPE in labels:
+        cell_types = labels[_keys.OBS_CELL_TYPE].astype(str)
+        results["silhouette_cell_type"] = metrics.silhouette(latent, cell_types)
     if background_latent is not None:
         results["silhouette_background"] = metrics.silhouette(
-            background_latent, labels[_keys.OBS_RESPONSE].astype(str)
+            background_latent, labels[response].astype(str)
         )
     return results if epochs is None else results | {"n_epochs": epochs}
 
@@ -193,18 +213,17 @@ def _draw(results: Trials, adata: AnnData, settings: list[dict[str, Any]], folde
     first: dict[str, dict[str, Any]] = {}
     for trial in settings:
         first.setdefault(trial["method"], trial)
-    treated = adata.obs[adata.obs[_keys.OBS_CONDITION] != _CONTROL]
+    control, response = _LABELS[settings[0]["data"]]
+    treated = adata.obs[adata.obs[_keys.OBS_CONDITION] != control]
+    shown = [name for name in (response, _keys.OBS_CELL_TYPE) if name in treated]
     by_method = results.table.drop_duplicates("method").set_index("method")
     figure = scatter_grid(
         {method: results.arrays(trial)["latent"] for method, trial in first.items()},
-        {
-            "response": treated[_keys.OBS_RESPONSE].astype(str).to_numpy(),
-            "cell type": treated[_keys.OBS_CELL_TYPE].astype(str).to_numpy(),
-        },
+        {name.replace("_", " "): treated[name].astype(str).to_numpy() for name in shown},
         notes={m: f"silhouette {by_method.loc[m, 'silhouette']:.2f}" for m in first},
     )
     save_figure(figure, folder / f"{_NAME}_latents.png")
     figure = new_figure(1.2 + 1.2 * len(first), 3.4)
-    ylabel = "silhouette of the response"
+    ylabel = f"silhouette of the {response}"
     pl.trials(results.table, ylabel=ylabel, ax=figure.subplots(), show=False, save=False)
     save_figure(figure, folder / f"{_NAME}_trials.png")

@@ -80,9 +80,11 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
 
     Notes
     -----
-    The default weights were chosen on the Kang data with both the Gaussian and the negative
-    binomial likelihood. The bandwidths of the discrepancy grow with the number of background
-    dimensions, so that its weight need not.
+    The default weights and length of training were chosen on the Kang data, with the Gaussian and
+    the negative binomial likelihood, on the bundled PBMC data and on simulated cells. The
+    bandwidths of the discrepancy grow with the number of background dimensions, so that its
+    weight need not. A strong signal with many background dimensions, such as images, may need a
+    larger one.
 
     Examples
     --------
@@ -115,7 +117,7 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
         gaussian_variance: Literal["fixed", "learned"] = "learned",
         discriminator: Literal["mlp", "logistic"] = "mlp",
         tc_weight: float = 20.0,
-        mmd_weight: float = 300.0,
+        mmd_weight: float = 1000.0,
         background_salient_weight: float = 1.0,
         registry: dict | None = None,
     ) -> None:

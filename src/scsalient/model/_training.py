@@ -20,8 +20,9 @@ from scsalient.train import (
 if TYPE_CHECKING:
     import os
 
-MAX_EPOCHS = 200
-MIN_STEPS = 1000
+# Longer training overfits small data: silhouettes of a known response fall (docs/benchmarks.md)
+MAX_EPOCHS = 50
+MIN_STEPS = 200
 MAX_STEPS = 8000
 
 
@@ -35,8 +36,8 @@ def default_max_epochs(n_steps_per_epoch: int) -> int:
 
     Returns
     -------
-    200 epochs, but at least 1,000 and at most about 8,000 optimiser steps,
-    and never fewer than 10 epochs.
+    50 epochs, but at least 200 and at most about 8,000 optimiser steps, and never fewer than 10
+    epochs.
     """
     epochs = max(MAX_EPOCHS, math.ceil(MIN_STEPS / n_steps_per_epoch))
     return max(10, min(epochs, math.ceil(MAX_STEPS / n_steps_per_epoch)))
@@ -75,7 +76,7 @@ class TrainingMixin(LatentModel):
         Parameters
         ----------
         max_epochs
-            Epochs; `None` for 200, but at least 1,000 and at most about 8,000 optimiser steps.
+            Epochs; `None` for 50, but at least 200 and at most about 8,000 optimiser steps.
         accelerator, devices
             As in :class:`lightning.pytorch.Trainer`.
         train_size

@@ -71,6 +71,9 @@ html_theme = "sphinx_book_theme"
 html_title = "scsalient"
 html_static_path = ["_static"]
 html_css_files = ["custom.css"]
-html_theme_options = {"path_to_docs": "docs/", "show_navbar_depth": 1}
+html_favicon = "_static/favicon.svg"
+html_context = {"default_mode": "auto"}  # unset, the theme complains in the console
+# The sidebar has the search field; a second one would take a bar of its own
+html_theme_options = {"path_to_docs": "docs/", "show_navbar_depth": 1, "navbar_persistent": []}
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True

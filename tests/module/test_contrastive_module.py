@@ -110,6 +110,31 @@ def test_zero_bias_networks_give_zero_at_zero():
     torch.testing.assert_close(outputs["mean"], torch.zeros(2, 5))
 
 
+@pytest.mark.parametrize("likelihood", ["gaussian", "nb"])
+def test_additive_decoder_adds_the_same_whatever_z(likelihood):
+    module = make_module(decoder="additive", likelihood=likelihood, n_categories=(2,))
+    covariates = Covariates((torch.tensor([[0], [1], [1]]),))
+    s, z = torch.randn(1, 2).expand(3, 2), torch.randn(3, 3)
+    head = module.likelihood.heads[0]
+    with_s = module.decode({"salient": s, "background": z}, covariates)[head]
+    without = module.decode({"background": z}, covariates)[head]
+    effect = with_s - without
+    torch.testing.assert_close(effect, effect[:1].expand(3, 5), atol=1e-6, rtol=1e-5)
+    assert (effect[0] != 0).all()
+    assert (without[0] != without[1]).all()
+
+
+def test_additive_decoder_adds_nothing_at_zero():
+    module = make_module(decoder="additive", dropout_rate=0.5).train()
+    covariates = Covariates((torch.zeros(4, 1, dtype=torch.long),))
+    z = torch.randn(4, 3)
+    torch.manual_seed(0)
+    zero = module.decode({"salient": torch.zeros(4, 2), "background": z}, covariates)["mean"]
+    torch.manual_seed(0)
+    shared = module.decoder.shared(z, covariates)["mean"]
+    torch.testing.assert_close(zero, shared)
+
+
 def test_a_latent_left_out_of_decode_is_zero():
     module = make_module()
     covariates = Covariates((torch.zeros(2, 1, dtype=torch.long),))

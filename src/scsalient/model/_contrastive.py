@@ -58,6 +58,12 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
         Two convolutions of 5 x 5 with a stride of 2 and with 32 and 64 channels precede the hidden
         layers of the encoders, and transposed ones follow those of the decoder. With
         ``"gaussian"`` or ``"bernoulli"``.
+    decoder
+        ``"joint"``: one network of both latents, in which what ``s`` does may depend on ``z``.
+        ``"additive"``: the sum of a network of ``z`` and of one of ``s``, before the link function
+        (for counts a change of log expression). It denoises better and keeps the signal out of
+        large background latents, and it cannot tell a response that differs between cell types
+        by ``z`` alone.
     use_bias
         Whether linear maps have an offset. Without it a latent of zero decodes to zero, which
         the paper uses for denoising; batch and covariates still shift the outcome.
@@ -111,6 +117,7 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
         n_layers: int = 1,
         likelihood: Literal["gaussian", "bernoulli", "poisson", "nb", "zinb"] = "nb",
         network: Literal["dense", "conv"] = "dense",
+        decoder: Literal["joint", "additive"] = "joint",
         use_bias: bool = True,
         dropout_rate: float = 0.0,
         use_batch_norm: bool = False,
@@ -135,6 +142,9 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
             n_hidden=n_hidden,
             n_layers=n_layers,
         )
+        if decoder not in ("joint", "additive"):
+            msg = f"`decoder` should be 'joint' or 'additive', found {decoder!r}."
+            raise ValueError(msg)
         if discriminator not in ("mlp", "logistic"):
             msg = f"`discriminator` should be 'mlp' or 'logistic', found {discriminator!r}."
             raise ValueError(msg)
@@ -152,6 +162,7 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
             n_layers=n_layers,
             likelihood=likelihood,
             network=network,
+            decoder=decoder,
             gaussian_variance=gaussian_variance,
             use_bias=use_bias,
             dropout_rate=dropout_rate,

@@ -11,7 +11,14 @@ from scvi import REGISTRY_KEYS
 from scvi.module.base import BaseModuleClass
 
 from scsalient.likelihoods import build_likelihood
-from scsalient.nn import ConvDecoder, ConvEncoder, Covariates, DenseDecoder, DenseEncoder
+from scsalient.nn import (
+    AdditiveDecoder,
+    ConvDecoder,
+    ConvEncoder,
+    Covariates,
+    DenseDecoder,
+    DenseEncoder,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,6 +73,8 @@ class LatentModule(BaseModuleClass):
         ``"dense"``, or ``"conv"`` for images.
     image_shape
         Shape of the images that the variables are, which ``"conv"`` needs.
+    decoder
+        ``"joint"``: one network of both latents; ``"additive"``: a sum of one of each.
     likelihood, gaussian_variance
         Distribution of the data.
     use_size_factor
@@ -90,6 +99,7 @@ class LatentModule(BaseModuleClass):
         use_size_factor: bool = False,
         network: Literal["dense", "conv"] = "dense",
         image_shape: tuple[int, ...] | None = None,
+        decoder: Literal["joint", "additive"] = "joint",
     ) -> None:
         super().__init__()
         self.n_salient_latent = n_salient_latent
@@ -112,15 +122,35 @@ class LatentModule(BaseModuleClass):
         )
         self._image_shape = image_shape if network == "conv" else None
         self.background_encoder = self._build_encoder(n_input, n_background_latent)
-        self.decoder = self._build_decoder(n_salient_latent + n_background_latent, n_input)
+        self.decoder = (
+            self._build_additive(n_input)
+            if decoder == "additive"
+            else self._build_decoder(n_salient_latent + n_background_latent, n_input)
+        )
 
     def _build_encoder(self, n_input: int, n_latent: int) -> DenseEncoder | ConvEncoder:
         if self._image_shape is not None:
             return ConvEncoder(self._image_shape, n_latent, **self._network_kwargs)
         return DenseEncoder(n_input, n_latent, **self._network_kwargs)
 
-    def _build_decoder(self, n_latent: int, n_output: int) -> DenseDecoder | ConvDecoder:
-        kwargs = self._network_kwargs | {"heads": self.likelihood.heads}
+    def _build_additive(self, n_output: int) -> AdditiveDecoder:
+        # Without dropout and batch norm, so that a salient latent of zero adds exactly nothing
+        added = self._build_decoder(
+            self.n_salient_latent,
+            n_output,
+            heads=self.likelihood.heads[:1],
+            n_categories=(),
+            n_continuous=0,
+            dropout_rate=0.0,
+            use_batch_norm=False,
+        )
+        shared = self._build_decoder(self.n_background_latent, n_output)
+        return AdditiveDecoder(shared, added, self.n_salient_latent)
+
+    def _build_decoder(
+        self, n_latent: int, n_output: int, **changes: Any
+    ) -> DenseDecoder | ConvDecoder:
+        kwargs = self._network_kwargs | {"heads": self.likelihood.heads} | changes
         if self._image_shape is not None:
             return ConvDecoder(n_latent, self._image_shape, **kwargs)
         return DenseDecoder(n_latent, n_output, **kwargs)

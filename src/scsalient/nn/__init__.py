@@ -1,5 +1,6 @@
 """Networks: encoders, decoder and discriminator."""
 
+from scsalient.nn._additive import AdditiveDecoder
 from scsalient.nn._conv import CONV_STRIDE, ConvDecoder, ConvEncoder
 from scsalient.nn._covariates import Covariates
 from scsalient.nn._dense import DenseDecoder, DenseEncoder
@@ -8,6 +9,7 @@ from scsalient.nn._precision import at_least_single
 
 __all__ = [
     "CONV_STRIDE",
+    "AdditiveDecoder",
     "ConvDecoder",
     "ConvEncoder",
     "Covariates",

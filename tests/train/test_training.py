@@ -94,7 +94,10 @@ class _Interrupt(Callback):
 
 @pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec:FutureWarning")
 @pytest.mark.filterwarnings("ignore:.*does not have many workers:UserWarning")
-def test_ctrl_c_keeps_the_model():
+def test_ctrl_c_keeps_the_model(request):
+    # A shell that runs the tests in the background has them ignore the signal
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     model = make_model()
     with pytest.warns(UserWarning, match="interrupted after 3 of 50 epochs"):
         model.train(50, callbacks=[_Interrupt()], **QUIET)

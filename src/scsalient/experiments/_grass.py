@@ -34,7 +34,7 @@ DATA: dict[str, Any] = {
 # The paper's sizes (sec. 4.3), and those that the defaults were found to need
 _SIZES: dict[str, dict[str, Any]] = {
     PAPER: {"n_salient_latent": 2, "n_background_latent": 2},
-    DEFAULT: {"n_salient_latent": 2, "n_background_latent": 20, "likelihood": "gaussian"},
+    DEFAULT: {"n_salient_latent": 2, "n_background_latent": 10, "likelihood": "gaussian"},
 }
 
 

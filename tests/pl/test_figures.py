@@ -258,3 +258,7 @@ def test_trials_bad_arguments():
         pl.trials(table)
     with pytest.raises(ValueError, match="found \\['A'\\]"):
         pl.trials(table, order=["A"])
+
+
+def test_a_gene_may_be_drawn_twice(embedded):
+    assert len(pl.salient(embedded, ["gene_1", "gene_1"], show=False)) == 2

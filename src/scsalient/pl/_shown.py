@@ -58,7 +58,7 @@ def shown_cells(adata: AnnData, colors: Sequence[str], *, cells: Cells, key: str
     if cells != "all":
         coloured = _has_role(adata, "target")
         drawn = coloured if cells == "target" else coloured | _has_role(adata, "background")
-    genes = [c for c in colors if c not in adata.obs]
+    genes = list(dict.fromkeys(c for c in colors if c not in adata.obs))
     own = [gene for gene in genes if gene in adata.var_names]
     shown = adata[drawn, own or adata.var_names[:1]].to_memory(copy=True)
     shown.raw = None

@@ -28,7 +28,8 @@ _BLOCK_VALUES = 4_000_000
 _MAX_SCORED_CELLS = 1_000
 # Below this share of cells a cluster is a handful of outliers, not a response
 _MIN_CLUSTER_SHARE = 0.05
-# Up to here all of the spectrum is quicker than Lanczos steps, of which a large alpha needs thousands
+# Up to here the whole spectrum is quicker than Lanczos steps, of which a large alpha needs
+# thousands
 _DENSE_GENES = 2000
 
 

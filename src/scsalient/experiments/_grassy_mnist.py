@@ -125,9 +125,9 @@ def grassy_mnist(
     changes: dict[str, Any] = {}
     if quick:
         trials = min(trials, _QUICK_TRIALS)
-        changes = _QUICK | ({} if max_epochs is None else {"max_epochs": max_epochs})
-    else:
-        changes = {"max_epochs": max_epochs}
+        changes |= _QUICK
+    if max_epochs is not None:
+        changes["max_epochs"] = max_epochs
     folder = Path(output_dir)
     where = None if data is None else Path(data)
     check_grassy_folder(where)
@@ -139,8 +139,8 @@ def grassy_mnist(
 
 
 def _methods(data: Path | None, changes: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    training = {"max_epochs": _EPOCHS} | _given(changes)
-    denoising = {"max_epochs": _DENOISING_EPOCHS} | _given(changes)
+    training = {"max_epochs": _EPOCHS} | changes
+    denoising = {"max_epochs": _DENOISING_EPOCHS} | changes
     for preset in (PAPER, DEFAULT):
         settings = grassy_settings(preset, data, **training)
         yield settings | {"method": f"VAE, {preset}", "model": "VAE"}
@@ -152,10 +152,6 @@ def _methods(data: Path | None, changes: dict[str, Any]) -> Iterator[dict[str, A
     for method, own in _DENOISING.items():
         settings = grassy_settings(data=data, **denoising, **own)
         yield settings | {"method": method, "model": "cVAE"}
-
-
-def _given(changes: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in changes.items() if value is not None}
 
 
 def _trial(settings: Mapping[str, Any]) -> dict[str, Any]:

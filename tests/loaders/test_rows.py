@@ -52,8 +52,10 @@ def test_rows_in_memory(form, dtype):
 def test_rows_on_a_device_are_those_in_memory(form):
     rows = Rows(form(_counts()), COLUMNS)
     resident = RowsOnDevice(rows, torch.device("cpu"))
-    for key, value in rows.tensors(CELLS).items():
-        torch.testing.assert_close(resident.tensors(CELLS)[key], value)
+    found = resident.tensors(CELLS)
+    for key, value in found.items():
+        torch.testing.assert_close(rows.tensors(CELLS)[key], value)
+    assert found.keys() == {REGISTRY_KEYS.X_KEY, *COLUMNS}
 
 
 @pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.distributions import Distribution
 
+    from scsalient.loaders import NonZeros
+
 
 class Likelihood(nn.Module):
     """Distribution of the data given the decoder's outputs.
@@ -26,7 +28,7 @@ class Likelihood(nn.Module):
     heads: ClassVar[tuple[str, ...]] = ()
     support: ClassVar[Literal["real", "unit", "counts"]]
 
-    def encoder_input(self, x: Tensor) -> Tensor:
+    def encoder_input(self, x: Tensor | NonZeros) -> Tensor | NonZeros:
         """Data as the encoders see them."""
         return x
 
@@ -51,6 +53,23 @@ class Likelihood(nn.Module):
     def expected(self, outputs: dict[str, Tensor], library: Tensor) -> Tensor:
         """Mean of each value, shape ``(n_rows, n_vars)``; dropouts of ``zinb`` not counted."""
 
-    def log_prob(self, x: Tensor, outputs: dict[str, Tensor], library: Tensor) -> Tensor:
-        """Log-likelihood of each row in nats, shape ``(n_rows,)``."""
+    def log_prob(
+        self,
+        x: Tensor,
+        outputs: dict[str, Tensor],
+        library: Tensor,
+        *,
+        nonzeros: NonZeros | None = None,
+    ) -> Tensor:
+        """Log-likelihood of each row in nats, shape ``(n_rows,)``.
+
+        Parameters
+        ----------
+        x
+            Data, shape ``(n_rows, n_vars)``.
+        outputs, library
+            As in :meth:`distribution`.
+        nonzeros
+            Entries of the data that are not zero, if they are at hand.
+        """
         return self.distribution(outputs, library).log_prob(x).sum(-1)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.distributions import Distribution
 
+    from scsalient.loaders import NonZeros
+
 _MIN_VARIANCE = 1e-4
 
 
@@ -50,7 +52,14 @@ class Gaussian(Likelihood):
     def _variance(self) -> Tensor:
         return self.log_variance.exp() + _MIN_VARIANCE
 
-    def log_prob(self, x: Tensor, outputs: dict[str, Tensor], library: Tensor) -> Tensor:
+    def log_prob(
+        self,
+        x: Tensor,
+        outputs: dict[str, Tensor],
+        library: Tensor,
+        *,
+        nonzeros: NonZeros | None = None,
+    ) -> Tensor:
         """Log-likelihood of each row in nats, shape ``(n_rows,)``."""
         variance = self._variance()
         # One product with the precisions instead of several passes over all entries

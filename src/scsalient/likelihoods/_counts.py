@@ -19,6 +19,7 @@ from scsalient.likelihoods._count_terms import (
     poisson_excess,
     zero_log_prob,
 )
+from scsalient.loaders import NonZeros
 from scsalient.nn import at_least_single
 
 if TYPE_CHECKING:
@@ -47,9 +48,9 @@ class _Counts(Likelihood):
         super().__init__()
         self.library_is_size_factor = library_is_size_factor
 
-    def encoder_input(self, x: Tensor) -> Tensor:
+    def encoder_input(self, x: Tensor | NonZeros) -> Tensor | NonZeros:
         """``log(1 + x)``, for numerical range."""
-        return torch.log1p(x)
+        return x.map(torch.log1p) if isinstance(x, NonZeros) else torch.log1p(x)
 
     def expected(self, outputs: dict[str, Tensor], library: Tensor) -> Tensor:
         """Proportion times library."""
@@ -70,10 +71,17 @@ class Poisson(_Counts):
         rate = self.expected(outputs, library) + _MIN_RATE
         return scvi.distributions.Poisson(rate=rate, validate_args=False)
 
-    def log_prob(self, x: Tensor, outputs: dict[str, Tensor], library: Tensor) -> Tensor:
+    def log_prob(
+        self,
+        x: Tensor,
+        outputs: dict[str, Tensor],
+        library: Tensor,
+        *,
+        nonzeros: NonZeros | None = None,
+    ) -> Tensor:
         """Log-likelihood of each row in nats, shape ``(n_rows,)``."""
         rate = self.expected(outputs, library) + _MIN_RATE
-        return poisson_excess(x, rate) - rate.sum(-1)
+        return poisson_excess(x, rate, nonzeros) - rate.sum(-1)
 
 
 class NegativeBinomial(_Counts):
@@ -91,10 +99,19 @@ class NegativeBinomial(_Counts):
             validate_args=False,
         )
 
-    def log_prob(self, x: Tensor, outputs: dict[str, Tensor], library: Tensor) -> Tensor:
+    def log_prob(
+        self,
+        x: Tensor,
+        outputs: dict[str, Tensor],
+        library: Tensor,
+        *,
+        nonzeros: NonZeros | None = None,
+    ) -> Tensor:
         """Log-likelihood of each row in nats, shape ``(n_rows,)``."""
         mean, theta = self.expected(outputs, library), self.log_inverse_dispersion.exp()
-        return zero_log_prob(mean, theta).sum(-1) + negative_binomial_excess(x, mean, theta)
+        return zero_log_prob(mean, theta).sum(-1) + negative_binomial_excess(
+            x, mean, theta, nonzeros
+        )
 
 
 class ZeroInflatedNegativeBinomial(NegativeBinomial):
@@ -111,7 +128,14 @@ class ZeroInflatedNegativeBinomial(NegativeBinomial):
             validate_args=False,
         )
 
-    def log_prob(self, x: Tensor, outputs: dict[str, Tensor], library: Tensor) -> Tensor:
+    def log_prob(
+        self,
+        x: Tensor,
+        outputs: dict[str, Tensor],
+        library: Tensor,
+        *,
+        nonzeros: NonZeros | None = None,
+    ) -> Tensor:
         """Log-likelihood of each row in nats, shape ``(n_rows,)``."""
         mean, theta = self.expected(outputs, library), self.log_inverse_dispersion.exp()
         logits = at_least_single(outputs["dropout_logits"])
@@ -119,5 +143,5 @@ class ZeroInflatedNegativeBinomial(NegativeBinomial):
         # A zero is lost or drawn; any other count has been drawn.
         either = torch.where(x > 0, kept_zero, functional.softplus(kept_zero))
         return (either - functional.softplus(-logits)).sum(-1) + negative_binomial_excess(
-            x, mean, theta
+            x, mean, theta, nonzeros
         )

@@ -1,6 +1,7 @@
 """From the registry to minibatches: splits, pairing and reading."""
 
 from scsalient.loaders._batches import BatchLoader
+from scsalient.loaders._nonzeros import NonZeros
 from scsalient.loaders._pairing import ConsecutiveBatches, PairedBatches, UnpairedBatches
 from scsalient.loaders._rows import Rows, RowsOnDevice
 from scsalient.loaders._splits import RoleDataSplitter
@@ -8,6 +9,7 @@ from scsalient.loaders._splits import RoleDataSplitter
 __all__ = [
     "BatchLoader",
     "ConsecutiveBatches",
+    "NonZeros",
     "PairedBatches",
     "RoleDataSplitter",
     "Rows",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
-from scvi import REGISTRY_KEYS, settings
+from scvi import settings
 from scvi.data import AnnDataManager
 
 from scsalient import _keys
@@ -438,7 +438,7 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
         blocks = []
         for tensors in self._minibatches(adata, indices, batch_size):
             covariates = self.module.covariates(tensors)
-            posteriors = self.module.encode(tensors[REGISTRY_KEYS.X_KEY], covariates)
+            posteriors = self.module.encode(self.module.encoded_rows(tensors), covariates)
             latents = {kind: posterior.mean for kind, posterior in posteriors.items()}
             latents["salient"] = latents["salient"] * self.module.is_target(tensors)[:, None]
             covariates = self._with_batch(covariates, code)

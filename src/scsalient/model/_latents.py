@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from scvi import REGISTRY_KEYS
 
 from scsalient._arguments import check_integer
 from scsalient.model._base import LatentModel
@@ -45,7 +44,7 @@ class LatentsMixin(LatentModel):
         means, variances, draws = [], [], []
         for tensors in self._minibatches(adata, indices, batch_size):
             covariates = self.module.covariates(tensors)
-            posterior = self.module.encode(tensors[REGISTRY_KEYS.X_KEY], covariates)[kind]
+            posterior = self.module.encode(self.module.encoded_rows(tensors), covariates)[kind]
             if return_dist or give_mean:
                 means.append(posterior.mean.cpu())
                 variances.append(posterior.variance.cpu())

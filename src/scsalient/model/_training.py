@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from scvi import REGISTRY_KEYS
 
 from scsalient._arguments import check_flag, check_integer
 from scsalient.loaders import RoleDataSplitter
@@ -207,7 +206,9 @@ class TrainingMixin(LatentModel):
         def latent() -> np.ndarray:
             batches = self._minibatches(self.adata, cells, None)
             encoded = (
-                self.module.encode(tensors[REGISTRY_KEYS.X_KEY], self.module.covariates(tensors))
+                self.module.encode(
+                    self.module.encoded_rows(tensors), self.module.covariates(tensors)
+                )
                 for tensors in batches
             )
             return torch.cat([posteriors[kind].mean.cpu() for posteriors in encoded]).numpy()

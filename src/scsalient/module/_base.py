@@ -10,6 +10,7 @@ import torch
 from scvi import REGISTRY_KEYS
 from scvi.module.base import BaseModuleClass
 
+from scsalient import _keys
 from scsalient.likelihoods import build_likelihood
 from scsalient.nn import (
     AdditiveDecoder,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from scsalient.likelihoods import Likelihood
+    from scsalient.loaders import NonZeros
 
 
 @dataclass(frozen=True)
@@ -169,14 +171,20 @@ class LatentModule(BaseModuleClass):
             return tensors[REGISTRY_KEYS.SIZE_FACTOR_KEY]
         return tensors[REGISTRY_KEYS.X_KEY].sum(dim=1, keepdim=True)
 
+    def encoded_rows(self, tensors: dict[str, Any]) -> Tensor | NonZeros:
+        """What to encode of a minibatch: its entries that are not zero, where they suffice."""
+        x = tensors[REGISTRY_KEYS.X_KEY]
+        # Convolutions need the whole image
+        return x if self._image_shape is not None else tensors.get(_keys.TENSOR_NONZEROS, x)
+
     @abstractmethod
-    def encode(self, x: Tensor, covariates: Covariates) -> dict[str, Posterior]:
+    def encode(self, x: Tensor | NonZeros, covariates: Covariates) -> dict[str, Posterior]:
         """Posterior of each latent, by kind (``"salient"``, ``"background"``).
 
         Parameters
         ----------
         x
-            Data as registered, shape ``(n_rows, n_vars)``.
+            Data as registered, shape ``(n_rows, n_vars)``, or :meth:`encoded_rows`.
         covariates
             Covariates of the rows.
         """
@@ -234,7 +242,7 @@ class LatentModule(BaseModuleClass):
 
     def inference(self, tensors: dict[str, Tensor]) -> dict[str, Any]:
         """Posteriors and one draw of each latent."""
-        posteriors = self.encode(tensors[REGISTRY_KEYS.X_KEY], self.covariates(tensors))
+        posteriors = self.encode(self.encoded_rows(tensors), self.covariates(tensors))
         samples = {kind: posterior.sample()[0] for kind, posterior in posteriors.items()}
         return {"posteriors": posteriors, "samples": samples}
 
@@ -248,8 +256,14 @@ class LatentModule(BaseModuleClass):
     ) -> dict[str, Tensor]:
         """Log-likelihood of each row, ``(n_rows,)``."""
         outputs = self.decode(samples, self.covariates(tensors))
-        x = tensors[REGISTRY_KEYS.X_KEY]
-        return {"log_prob": self.likelihood.log_prob(x, outputs, self.library(tensors))}
+        nonzeros: Any = tensors.get(_keys.TENSOR_NONZEROS)
+        log_prob = self.likelihood.log_prob(
+            tensors[REGISTRY_KEYS.X_KEY],
+            outputs,
+            self.library(tensors),
+            nonzeros=nonzeros,
+        )
+        return {"log_prob": log_prob}
 
     def sample(self, *_args: Any, **_kwargs: Any) -> None:
         """Not used: the model's ``generate`` draws from the prior."""

@@ -15,6 +15,7 @@ from scsalient.nn import build_discriminator
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from scsalient.loaders import NonZeros
     from scsalient.nn import Covariates
 
 
@@ -66,7 +67,7 @@ class ContrastiveVAEModule(LatentModule):
             discriminator, n_input=n_salient_latent + n_background_latent
         )
 
-    def encode(self, x: Tensor, covariates: Covariates) -> dict[str, Posterior]:
+    def encode(self, x: Tensor | NonZeros, covariates: Covariates) -> dict[str, Posterior]:
         """Posteriors of ``s`` and ``z``; whoever decodes zeroes ``s`` of background rows."""
         x = self.likelihood.encoder_input(x)
         return {

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from scvi.nn import FCLayers
 from torch import nn
 
+from scsalient.nn._input import input_product, split_first_layer
 from scsalient.nn._precision import at_least_single
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from scsalient.loaders import NonZeros
     from scsalient.nn._covariates import Covariates
 
 MIN_VARIANCE = 1e-4
@@ -64,12 +66,14 @@ class DenseEncoder(nn.Module):
             use_batch_norm=use_batch_norm,
             bias=use_bias,
         )
+        self.input_weights = split_first_layer(self.hidden, n_input)
         self.mean = nn.Linear(n_hidden, n_latent, bias=use_bias)
         self.log_variance = nn.Linear(n_hidden, n_latent, bias=use_bias)
 
-    def forward(self, x: Tensor, covariates: Covariates) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor | NonZeros, covariates: Covariates) -> tuple[Tensor, Tensor]:
         """Mean and variance, each of shape ``(n_rows, n_latent)``."""
-        hidden = self.hidden(x, *covariates.categories, cont=covariates.continuous)
+        product = input_product(x, self.input_weights)
+        hidden = self.hidden(product, *covariates.categories, cont=covariates.continuous)
         mean, log_variance = (at_least_single(f(hidden)) for f in (self.mean, self.log_variance))
         log_variance = log_variance.clamp(max=_MAX_LOG_VARIANCE)
         return mean, log_variance.exp() + MIN_VARIANCE

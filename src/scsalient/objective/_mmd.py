@@ -29,25 +29,30 @@ class _Discrepancy(torch.autograd.Function):
         with torch.autocast(latent.device.type, enabled=False):
             gram = latent @ latent.T
         norms = gram.diagonal()
-        distances = (norms[:, None] + norms[None, :] - 2.0 * gram).clamp_(min=0.0)
-        kernel, slope = torch.zeros_like(distances), torch.zeros_like(distances)
-        for scale in scales:
-            part = (distances * scale).exp_()
+        distances = torch.add(norms[:, None], norms).sub_(gram, alpha=2.0).clamp_(min=0.0)
+        first, *others = scales
+        kernel = torch.mul(distances, first).exp_()
+        slope = kernel * first
+        for scale in others:
+            part = torch.mul(distances, scale).exp_()
             kernel.add_(part)
             slope.add_(part, alpha=scale)
-        pairs = (weights / len(scales))[:, None] * weights[None, :]
-        value = kernel.mul_(pairs).sum()
-        ctx.save_for_backward(latent, slope.mul_(pairs), value)
+        shares = weights / len(scales)
+        # By vectors: the matrix of the pairs' weights is never made
+        with torch.autocast(latent.device.type, enabled=False):
+            value = shares @ kernel @ weights
+        ctx.save_for_backward(latent, slope, weights, shares, value)
         # A squared norm in feature space: rounding can take the difference just below zero.
         return value.clamp(min=0.0)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        latent, slope, value = ctx.saved_tensors
+        latent, slope, weights, shares, value = ctx.saved_tensors
         with torch.autocast(latent.device.type, enabled=False):
-            by_latent = slope.sum(1, keepdim=True) * latent - slope @ latent
-        return by_latent * (4.0 * gradient * (value >= 0)), None, None
+            sums = (slope @ weights)[:, None]
+            by_latent = sums * latent - slope @ (weights[:, None] * latent)
+        return by_latent * shares[:, None] * (4.0 * gradient * (value >= 0)), None, None
 
 
 def maximum_mean_discrepancy(

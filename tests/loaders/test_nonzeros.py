@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import sparse
+
+from factories import make_model
+from scsalient import _keys
+from scsalient.loaders import NonZeros, Rows
+from scsalient.nn import Covariates, DenseEncoder
+
+
+def _matrix(density=0.15, *, seed=0, n_rows=12, n_columns=30):
+    rng = np.random.default_rng(seed)
+    x = sparse.random(n_rows, n_columns, density=density, format="csr", dtype=np.float32, rng=rng)
+    x.data = np.ceil(x.data * 5).astype(np.float32)
+    return x
+
+
+def _dense(rows):
+    x = torch.zeros(len(rows.ends) - 1, rows.n_columns)
+    x.view(-1)[rows.flat.long()] = rows.values
+    return x
+
+
+@given(density=st.floats(0.0, 1.0), seed=st.integers(0, 100))
+def test_entries_are_those_of_the_matrix_and_of_its_transpose(density, seed):
+    x = _matrix(density, seed=seed)
+    dense = torch.from_numpy(x.toarray())
+    for rows in (NonZeros.of_csr(x), NonZeros.of_dense(dense)):
+        assert torch.equal(_dense(rows), dense)
+        assert torch.equal(_dense(rows.transposed), dense.T)
+        assert torch.equal(_dense(rows.map(torch.log1p)), dense.log1p())
+        assert rows.density == pytest.approx(x.nnz / dense.numel())
+
+
+@pytest.mark.parametrize("n_categories", [(), (3,)])
+@pytest.mark.parametrize("density", [0.0, 0.15, 1.0])
+def test_an_encoder_and_its_gradients_do_not_depend_on_how_zeros_are_written(density, n_categories):
+    torch.manual_seed(0)
+    encoder = DenseEncoder(30, 2, n_categories=n_categories, n_hidden=8)
+    x = _matrix(density)
+    codes = tuple(torch.arange(12)[:, None] % n for n in n_categories)
+    found = []
+    for rows in (torch.from_numpy(x.toarray()), NonZeros.of_csr(x)):
+        encoder.zero_grad()
+        mean, variance = encoder(rows, Covariates(codes))
+        (mean.square() + variance.log()).sum().backward()
+        gradients = [p.grad.clone() for p in encoder.parameters()]
+        found.append((mean, variance, *gradients))
+    torch.testing.assert_close(found[0], found[1])
+
+
+def test_an_encoder_starts_with_the_weights_of_one_layer_for_all_its_inputs():
+    torch.manual_seed(0)
+    encoder = DenseEncoder(30, 2, n_categories=(3,), n_hidden=8)
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(33, 8)
+    rest = encoder.hidden.fc_layers[0][0]
+    assert torch.equal(torch.cat([encoder.input_weights.T, rest.weight], 1), layer.weight)
+    assert torch.equal(rest.bias, layer.bias)
+    x, codes = torch.randn(4, 30), torch.tensor([[0], [2], [1], [1]])
+    one_hot = torch.nn.functional.one_hot(codes[:, 0], 3)
+    expected = layer(torch.cat([x, one_hot], 1)).relu()
+    found = encoder.hidden(x @ encoder.input_weights, codes)
+    torch.testing.assert_close(found, expected)
+
+
+def test_minibatches_have_entries_beside_them_where_few_are_not_zero():
+    positions = np.array([3, 0, 3])
+    few = Rows(_matrix(0.1), {}).tensors(positions)
+    assert torch.equal(_dense(few[_keys.TENSOR_NONZEROS]), few["X"])
+    assert _keys.TENSOR_NONZEROS not in Rows(_matrix(0.9), {}).tensors(positions)
+    assert _keys.TENSOR_NONZEROS not in Rows(_matrix(0.1).toarray(), {}).tensors(positions)
+
+
+def test_entries_stored_twice_count_as_their_sum():
+    x = sparse.csr_matrix((np.array([1.0, 2.0, 4.0], np.float32), [2, 2, 5], [0, 2, 3]), (2, 40))
+    found = Rows(x, {}).tensors(np.array([0, 1]))
+    assert found["X"][0, 2] == 3.0
+    assert _keys.TENSOR_NONZEROS not in found
+
+
+@pytest.mark.parametrize("likelihood", ["gaussian", "poisson", "nb", "zinb"])
+def test_the_objective_does_not_depend_on_how_zeros_are_written(likelihood):
+    module = make_model(likelihood=likelihood).module
+    n_vars = module.background_encoder.input_weights.shape[0]
+    x = sparse.vstack([_matrix(0.1, n_rows=7, n_columns=n_vars), np.eye(1, n_vars)], "csr")
+    tensors = Rows(x, _columns(8)).tensors(np.arange(8))
+    assert _keys.TENSOR_NONZEROS in tensors
+    losses = []
+    for batch in (tensors, {k: v for k, v in tensors.items() if k != _keys.TENSOR_NONZEROS}):
+        torch.manual_seed(0)
+        losses.append(module(batch)[2].loss)
+    torch.testing.assert_close(*losses)
+
+
+def _columns(n_rows):
+    return {
+        "batch": torch.zeros(n_rows, 1, dtype=torch.int64),
+        "role": torch.arange(n_rows, dtype=torch.float32)[:, None] % 2,
+    }

@@ -26,7 +26,12 @@ if TYPE_CHECKING:
 
 N_LATENT = 10
 N_HIDDEN = 128
-OFF = {"tc_weight": 0.0, "mmd_weight": 0.0, "background_salient_weight": 0.0}
+OFF = {
+    "tc_weight": 0.0,
+    "mmd_weight": 0.0,
+    "background_salient_weight": 0.0,
+    "transplant_weight": 0.0,
+}
 
 
 def contrastive(

@@ -162,7 +162,8 @@ def test_draws_of_a_posterior_have_its_mean_and_variance():
 
 def _transplant(module, tensors):
     inference, _, _ = module(tensors)
-    return module._transplant(tensors, inference["samples"])
+    s = inference["posteriors"]["salient"].mean
+    return module._transplant(tensors, s, inference["samples"]["background"])
 
 
 def test_transplant_teaches_the_salient_encoder_only():
@@ -176,8 +177,9 @@ def test_transplant_is_the_surprise_at_a_known_effect():
     # One background row and one target row: no choice of pairs is left
     module, tensors = make_module(), make_tensors(n=2, n_target=1)
     inference, _, _ = module(tensors)
-    samples, covariates = inference["samples"], module.covariates(tensors)
-    s, z = samples["salient"][:1], samples["background"][1:]
+    covariates = module.covariates(tensors)
+    means, samples = inference["posteriors"]["salient"].mean, inference["samples"]["background"]
+    s, z = means[:1], samples[1:]
     x = tensors[REGISTRY_KEYS.X_KEY][1:]
     row = Covariates(tuple(c[1:] for c in covariates.categories))
     effect = (
@@ -187,7 +189,7 @@ def test_transplant_is_the_surprise_at_a_known_effect():
     posterior = module.encode(x + effect, row)["salient"]
     density = torch.distributions.Normal(posterior.mean, posterior.variance.sqrt())
     expected = -density.log_prob(s).sum() - 0.5 * 2 * math.log(2 * math.pi)
-    torch.testing.assert_close(module._transplant(tensors, samples), expected)
+    torch.testing.assert_close(module._transplant(tensors, means, samples), expected)
 
 
 @pytest.mark.parametrize(("n_target", "weight"), [(0, 1.0), (6, 1.0), (3, 0.0)])
@@ -198,9 +200,10 @@ def test_transplant_is_zero_without_pairs_or_weight(n_target, weight):
 
 def test_transplant_leaves_the_decoder_as_it_was():
     module = make_module(use_batch_norm=True).train()
-    inference, _, _ = module(make_tensors())
+    tensors = make_tensors()
+    s, z = torch.randn(6, 2), torch.randn(6, 3)
     before = {name: b.clone() for name, b in module.decoder.named_buffers()}
-    module._transplant(make_tensors(), inference["samples"])
+    module._transplant(tensors, s, z)
     assert module.decoder.training
     for name, buffer in module.decoder.named_buffers():
         torch.testing.assert_close(buffer, before[name])

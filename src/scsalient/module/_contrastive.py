@@ -132,7 +132,7 @@ class ContrastiveVAEModule(LatentModule):
         norms = objective.expected_squared_norm(salient.mean, salient.variance)
         pull = (in_background * norms).sum()
         elbo_terms = (in_target + in_background) * (reconstruction + kl_weight * kl)
-        transplant = self._transplant(tensors, samples)
+        transplant = self._transplant(tensors, salient.mean, samples["background"])
         loss = elbo_terms.sum() + penalty_weight * (
             self.tc_weight * tc
             + self.mmd_weight * mmd
@@ -154,22 +154,25 @@ class ContrastiveVAEModule(LatentModule):
             loss=loss, reconstruction_loss=reconstruction, kl_local=kl, extra_metrics=extra_metrics
         )
 
-    def _transplant(self, tensors: dict[str, Tensor], samples: dict[str, Tensor]) -> Tensor:
+    def _transplant(
+        self, tensors: dict[str, Tensor], salient: Tensor, background: Tensor
+    ) -> Tensor:
         """Surprise at the ``s`` of target rows whose effect was put into background rows.
 
-        Only the salient encoder learns from it.
+        Only the salient encoder learns from it. What it should find are means of the posterior:
+        with draws, the spread of a weak effect's posterior feeds itself until nothing is left.
         """
         is_target = self.is_target(tensors)
         donors, hosts = (mask.nonzero().squeeze(1) for mask in (is_target, ~is_target))
         n_pairs = min(len(hosts), -(-len(donors) // TRANSPLANTED_SHARE))
         if not (self.transplant_weight and n_pairs):
-            return samples["salient"].new_zeros(())
+            return salient.new_zeros(())
         donors, hosts = (_some(rows, n_pairs) for rows in (donors, hosts))
         # What is moved is another matrix: its entries are not those at hand
         host = {k: tensor[hosts] for k, tensor in tensors.items() if k != _keys.TENSOR_NONZEROS}
         covariates = self.covariates(host)
-        salient = samples["salient"][donors].detach()
-        moved = self._moved(host, salient, samples["background"][hosts].detach())
+        salient = salient[donors].detach()
+        moved = self._moved(host, salient, background[hosts].detach())
         with _evaluating(self.salient_encoder):
             mean, variance = self.salient_encoder(self.likelihood.encoder_input(moved), covariates)
         return objective.surprise(salient, mean, variance).mean()

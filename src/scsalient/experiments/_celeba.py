@@ -58,7 +58,7 @@ _SIZES: dict[str, dict[str, Any]] = {
         "likelihood": "bernoulli",
         "tc_weight": 5.0,
         "mmd_weight": 1500.0,
-        "background_salient_weight": 15.0,
+        "background_salient_weight": 8.0,
         "max_epochs": 80,
     },
 }

@@ -93,3 +93,26 @@ def test_mean_of_draws_is_the_expected_value(name):
     draws = torch.stack([likelihood.distribution(outputs, library).sample() for _ in range(n)])
     tolerance = 4.5 * draws.std(0) / n**0.5 + 1e-3
     assert ((draws.mean(0) - likelihood.expected(outputs, library)).abs() < tolerance).all()
+
+
+def test_counts_move_to_the_new_mean_and_stay_counts():
+    torch.manual_seed(0)
+    likelihood = build_likelihood("poisson", n_vars=3)
+    before, after = torch.tensor([[4.0, 4.0, 0.2]]), torch.tensor([[1.0, 4.0, 0.9]])
+    x = torch.poisson(before.expand(20_000, 3))
+    moved = likelihood.moved(x, before=before, after=after)
+    assert (moved >= 0).all()
+    assert (moved == moved.round()).all()
+    torch.testing.assert_close(moved.mean(0), after[0], atol=0.05, rtol=0)
+    # What does not change is not touched
+    torch.testing.assert_close(moved[:, 1], x[:, 1])
+
+
+def test_real_values_move_by_the_difference_and_fractions_stay_fractions():
+    x, before, after = torch.tensor([[0.9]]), torch.tensor([[0.2]]), torch.tensor([[0.5]])
+    moved = {
+        name: float(build_likelihood(name, n_vars=1).moved(x, before=before, after=after))
+        for name in ("gaussian", "bernoulli")
+    }
+    assert moved["gaussian"] == pytest.approx(1.2)
+    assert moved["bernoulli"] == 1.0

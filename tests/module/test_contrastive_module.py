@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from scvi import REGISTRY_KEYS
@@ -55,7 +57,9 @@ def test_batch_equals_row_by_row():
 
 
 def test_loss_is_the_sum_of_its_terms():
-    module = make_module(tc_weight=2.0, mmd_weight=3.0, background_salient_weight=0.5)
+    module = make_module(
+        tc_weight=2.0, mmd_weight=3.0, background_salient_weight=0.5, transplant_weight=4.0
+    )
     tensors = make_tensors()
     _, _, out = module(tensors)
     terms = out.extra_metrics
@@ -67,6 +71,7 @@ def test_loss_is_the_sum_of_its_terms():
         + 2.0 * terms["total_correlation"]
         + 3.0 * terms["mmd"]
         + 0.5 * terms["background_salient"]
+        + 4.0 * terms["transplant"]
     )
     torch.testing.assert_close(out.loss, expected)
 
@@ -153,3 +158,49 @@ def test_draws_of_a_posterior_have_its_mean_and_variance():
         (draws.mean(0) - posterior.mean[0]).abs() < 4 * posterior.variance[0].sqrt() / n**0.5
     ).all()
     torch.testing.assert_close(draws.var(0), posterior.variance[0], rtol=0.03, atol=0)
+
+
+def _transplant(module, tensors):
+    inference, _, _ = module(tensors)
+    return module._transplant(tensors, inference["samples"])
+
+
+def test_transplant_teaches_the_salient_encoder_only():
+    module = make_module().train()
+    _transplant(module, make_tensors()).backward()
+    taught = {name.split(".")[0] for name, p in module.named_parameters() if p.grad is not None}
+    assert taught == {"salient_encoder"}
+
+
+def test_transplant_is_the_surprise_at_a_known_effect():
+    # One background row and one target row: no choice of pairs is left
+    module, tensors = make_module(), make_tensors(n=2, n_target=1)
+    inference, _, _ = module(tensors)
+    samples, covariates = inference["samples"], module.covariates(tensors)
+    s, z = samples["salient"][:1], samples["background"][1:]
+    x = tensors[REGISTRY_KEYS.X_KEY][1:]
+    row = Covariates(tuple(c[1:] for c in covariates.categories))
+    effect = (
+        module.decode({"salient": s, "background": z}, row)["mean"]
+        - module.decode({"background": z}, row)["mean"]
+    )
+    posterior = module.encode(x + effect, row)["salient"]
+    density = torch.distributions.Normal(posterior.mean, posterior.variance.sqrt())
+    expected = -density.log_prob(s).sum() - 0.5 * 2 * math.log(2 * math.pi)
+    torch.testing.assert_close(module._transplant(tensors, samples), expected)
+
+
+@pytest.mark.parametrize(("n_target", "weight"), [(0, 1.0), (6, 1.0), (3, 0.0)])
+def test_transplant_is_zero_without_pairs_or_weight(n_target, weight):
+    module = make_module(transplant_weight=weight)
+    assert _transplant(module, make_tensors(n_target=n_target)) == 0
+
+
+def test_transplant_leaves_the_decoder_as_it_was():
+    module = make_module(use_batch_norm=True).train()
+    inference, _, _ = module(make_tensors())
+    before = {name: b.clone() for name, b in module.decoder.named_buffers()}
+    module._transplant(make_tensors(), inference["samples"])
+    assert module.decoder.training
+    for name, buffer in module.decoder.named_buffers():
+        torch.testing.assert_close(buffer, before[name])

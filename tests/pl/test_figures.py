@@ -180,7 +180,7 @@ def test_training_draws_terms_of_one_unit_together(trained):
         for group in ("target", "background")
         for mode in ("training", "validation")
     ]
-    assert len(labels) == 6
+    assert len(labels) == 7
     (elbo,) = (a for a in axes if "ELBO" in a.get_title())
     for line, mode in zip(elbo.lines, ("train", "validation"), strict=True):
         expected = trained.history[f"elbo_{mode}"].to_numpy(dtype=float).ravel()
@@ -218,7 +218,7 @@ def test_training_of_chosen_terms():
 def test_training_draws_on_given_axes(trained):
     _, axis = plt.subplots()
     assert pl.training(trained, terms=["elbo"], ax=axis, show=False) is axis
-    with pytest.raises(ValueError, match="`ax` takes one panel, found 6"):
+    with pytest.raises(ValueError, match="`ax` takes one panel, found 7"):
         pl.training(trained, ax=axis)
 
 

@@ -59,6 +59,7 @@ def linear():
         tc_weight=0.0,
         mmd_weight=0.0,
         background_salient_weight=0.0,
+        transplant_weight=0.0,
     )
     module.decoder = _LinearDecoder(loadings, offset)
     module.salient_encoder = _ExactEncoder(loadings[:, :N_SALIENT], offset)

@@ -67,6 +67,7 @@ PRESETS = {
             "tc_weight": 1.0,
             "mmd_weight": 0.0,
             "background_salient_weight": 0.0,
+            "transplant_weight": 0.0,
         },
         train={"batch_size": 128, "train_size": 1.0, "plan_kwargs": {"lr": 1e-3, "kl_warmup": 0.0}},
     ),

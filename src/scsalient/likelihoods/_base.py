@@ -51,6 +51,22 @@ class Likelihood(nn.Module):
     def expected(self, outputs: dict[str, Tensor], library: Tensor) -> Tensor:
         """Mean of each value, shape ``(n_rows, n_vars)``; dropouts of ``zinb`` not counted."""
 
+    def moved(self, x: Tensor, *, before: Tensor, after: Tensor) -> Tensor:
+        """Data as they would be with another mean, with all else that made them kept.
+
+        Parameters
+        ----------
+        x
+            Data, shape ``(n_rows, n_vars)``.
+        before, after
+            Mean of each value as it is and as it should be, of the same shape.
+
+        Returns
+        -------
+        Data of the same shape and support, whose mean is `after` where that of `x` is `before`.
+        """
+        return x + after - before
+
     def log_prob(self, x: Tensor, outputs: dict[str, Tensor], library: Tensor) -> Tensor:
         """Log-likelihood of each row in nats, shape ``(n_rows,)``."""
         return self.distribution(outputs, library).log_prob(x).sum(-1)

@@ -87,3 +87,7 @@ class Bernoulli(Likelihood):
     def expected(self, outputs: dict[str, Tensor], library: Tensor) -> Tensor:
         """Probability of one."""
         return functional.sigmoid(outputs["logits"])
+
+    def moved(self, x: Tensor, *, before: Tensor, after: Tensor) -> Tensor:
+        """Fractions moved by the difference, within [0, 1]."""
+        return super().moved(x, before=before, after=after).clamp(0.0, 1.0)

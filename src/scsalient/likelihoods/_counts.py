@@ -61,6 +61,12 @@ class _Counts(Likelihood):
         )
         return proportion * library
 
+    def moved(self, x: Tensor, *, before: Tensor, after: Tensor) -> Tensor:
+        """Counts thinned where the mean falls, and added to where it rises, rounded at random."""
+        kept = x * (after / before.clamp(min=_MIN_RATE)).clamp(max=1.0)
+        # Up with the probability of the fraction, so that they stay counts and keep their mean
+        return (kept + (after - before).clamp(min=0.0) + torch.rand_like(x)).floor()
+
 
 class Poisson(_Counts):
     """Poisson counts."""

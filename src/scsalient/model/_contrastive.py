@@ -83,6 +83,9 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
     background_salient_weight
         Weight of the pull of the background cells' salient posterior to zero, which keeps the
         background out of ``s``.
+    transplant_weight
+        Weight of the surprise of the salient encoder at background cells into which the effect of
+        a target cell's ``s`` was put and which it should find again, whatever else varies.
 
     Notes
     -----
@@ -123,9 +126,10 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
         use_batch_norm: bool = False,
         gaussian_variance: Literal["fixed", "learned"] = "learned",
         discriminator: Literal["mlp", "logistic"] = "mlp",
-        tc_weight: float = 20.0,
+        tc_weight: float = 50.0,
         mmd_weight: float = 1000.0,
         background_salient_weight: float = 1.0,
+        transplant_weight: float = 1.0,
         registry: dict | None = None,
     ) -> None:
         super().__init__(adata, registry)
@@ -152,6 +156,7 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
             "tc_weight": tc_weight,
             "mmd_weight": mmd_weight,
             "background_salient_weight": background_salient_weight,
+            "transplant_weight": transplant_weight,
         }
         for name, weight in weights.items():
             check_number(name, weight, low=0)

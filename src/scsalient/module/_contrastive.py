@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+from scvi import REGISTRY_KEYS
 from scvi.module.base import LossOutput
 
 from scsalient import _keys, objective
@@ -13,9 +15,15 @@ from scsalient.module._base import LatentModule, Posterior
 from scsalient.nn import build_discriminator
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from collections.abc import Iterator
+
+    from torch import Tensor, nn
 
     from scsalient.nn import Covariates
+
+# Share of the target rows whose effect goes into background rows at each step. More is slower and
+# was not better: the noise of few rows seems to help (docs, benchmarks).
+TRANSPLANTED_SHARE = 8
 
 
 class ContrastiveVAEModule(LatentModule):
@@ -33,9 +41,10 @@ class ContrastiveVAEModule(LatentModule):
         Dimensions of ``s`` and of ``z``.
     discriminator
         ``"mlp"`` or ``"logistic"``.
-    tc_weight, mmd_weight, background_salient_weight
+    tc_weight, mmd_weight, background_salient_weight, transplant_weight
         Weights of the total correlation, of the discrepancy between the background latents of
-        the two groups, and of the pull of the background cells' salient posterior to zero.
+        the two groups, of the pull of the background cells' salient posterior to zero, and of
+        the surprise of the salient encoder at background cells with a known effect.
     **kwargs
         Arguments of :class:`LatentModule`.
     """
@@ -50,6 +59,7 @@ class ContrastiveVAEModule(LatentModule):
         tc_weight: float = 1.0,
         mmd_weight: float = 1.0,
         background_salient_weight: float = 1.0,
+        transplant_weight: float = 1.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -61,6 +71,7 @@ class ContrastiveVAEModule(LatentModule):
         self.tc_weight = tc_weight
         self.mmd_weight = mmd_weight
         self.background_salient_weight = background_salient_weight
+        self.transplant_weight = transplant_weight
         self.salient_encoder = self._build_encoder(n_input, n_salient_latent)
         self.discriminator = build_discriminator(
             discriminator, n_input=n_salient_latent + n_background_latent
@@ -95,14 +106,14 @@ class ContrastiveVAEModule(LatentModule):
         kl_weight: float = 1.0,
         penalty_weight: float = 1.0,
     ) -> LossOutput:
-        """Objective of the minibatch (paper eq. 3, 4 and 5, and two penalties).
+        """Objective of the minibatch (paper eq. 3, 4 and 5, and three terms of our own).
 
         Parameters
         ----------
         tensors, inference_outputs, generative_outputs
             As in scvi-tools.
         kl_weight, penalty_weight
-            Warm-up of the KL terms and of the three independence terms.
+            Warm-up of the KL terms and of all terms that are not of the ELBO.
         """
         is_target = self.is_target(tensors)
         salient = inference_outputs["posteriors"]["salient"]
@@ -120,8 +131,12 @@ class ContrastiveVAEModule(LatentModule):
         norms = objective.expected_squared_norm(salient.mean, salient.variance)
         pull = (in_background * norms).sum()
         elbo_terms = (in_target + in_background) * (reconstruction + kl_weight * kl)
+        transplant = self._transplant(tensors, samples)
         loss = elbo_terms.sum() + penalty_weight * (
-            self.tc_weight * tc + self.mmd_weight * mmd + self.background_salient_weight * pull
+            self.tc_weight * tc
+            + self.mmd_weight * mmd
+            + self.background_salient_weight * pull
+            + self.transplant_weight * transplant
         )
         with torch.no_grad():
             extra_metrics = {
@@ -132,10 +147,42 @@ class ContrastiveVAEModule(LatentModule):
                 "total_correlation": tc,
                 "mmd": mmd,
                 "background_salient": pull,
+                "transplant": transplant,
             }
         return LossOutput(
             loss=loss, reconstruction_loss=reconstruction, kl_local=kl, extra_metrics=extra_metrics
         )
+
+    def _transplant(self, tensors: dict[str, Tensor], samples: dict[str, Tensor]) -> Tensor:
+        """Surprise at the ``s`` of target rows whose effect was put into background rows.
+
+        Only the salient encoder learns from it.
+        """
+        is_target = self.is_target(tensors)
+        donors, hosts = (mask.nonzero().squeeze(1) for mask in (is_target, ~is_target))
+        n_pairs = min(len(hosts), -(-len(donors) // TRANSPLANTED_SHARE))
+        if not (self.transplant_weight and n_pairs):
+            return samples["salient"].new_zeros(())
+        donors, hosts = (_some(rows, n_pairs) for rows in (donors, hosts))
+        host = {name: tensor[hosts] for name, tensor in tensors.items()}
+        covariates = self.covariates(host)
+        salient = samples["salient"][donors].detach()
+        moved = self._moved(host, salient, samples["background"][hosts].detach())
+        with _evaluating(self.salient_encoder):
+            mean, variance = self.salient_encoder(self.likelihood.encoder_input(moved), covariates)
+        return objective.surprise(salient, mean, variance).mean()
+
+    @torch.no_grad()
+    def _moved(self, tensors: dict[str, Tensor], salient: Tensor, background: Tensor) -> Tensor:
+        """Rows with the effect that the decoder gives ``s``, at the ``z`` of the rows."""
+        covariates, library = self.covariates(tensors), self.library(tensors)
+        without = {"background": background}
+        with _evaluating(self.decoder):
+            before, after = (
+                self.likelihood.expected(self.decode(latents, covariates), library)
+                for latents in (without, without | {"salient": salient})
+            )
+        return self.likelihood.moved(tensors[REGISTRY_KEYS.X_KEY], before=before, after=after)
 
     def _target_pairs(
         self, tensors: dict[str, Tensor], samples: dict[str, Tensor]
@@ -152,3 +199,18 @@ class ContrastiveVAEModule(LatentModule):
         return objective.discriminator_loss(
             self.discriminator, salient, background, permuted_salient=salient[order]
         )
+
+
+@contextmanager
+def _evaluating(network: nn.Module) -> Iterator[None]:
+    """Without dropout, and without a trace of a few made-up rows in the means of batch norm."""
+    was_training = network.training
+    network.eval()
+    try:
+        yield
+    finally:
+        network.train(was_training)
+
+
+def _some(rows: Tensor, n: int) -> Tensor:
+    return rows[torch.randperm(len(rows), device=rows.device)[:n]]

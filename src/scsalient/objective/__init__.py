@@ -10,6 +10,7 @@ from scsalient.objective._total_correlation import (
     discriminator_loss,
     total_correlation,
 )
+from scsalient.objective._transplant import surprise
 
 __all__ = [
     "discriminator_logits",
@@ -21,5 +22,6 @@ __all__ = [
     "linear_warmup",
     "masked_mean",
     "maximum_mean_discrepancy",
+    "surprise",
     "total_correlation",
 ]

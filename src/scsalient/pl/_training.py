@@ -33,6 +33,7 @@ _PANELS = {
     },
     "MMD of z between groups": {"mmd": "MMD"},
     "squared norm of s, background cells": {"background_salient": "squared norm"},
+    "surprise of s, transplanted cells": {"transplant": "nats"},
 }
 _LABELS = {term: label for terms in _PANELS.values() for term, label in terms.items()}
 # Sums of other terms, drawn by default only where those were not logged

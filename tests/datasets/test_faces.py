@@ -67,8 +67,9 @@ def test_categories_follow_the_numbers(sample):
     assert obs.groupby("skin", observed=True)["skin_tone"].max()["light"] < 1 / 3
     assert obs.groupby("skin", observed=True)["skin_tone"].min()["dark"] >= 2 / 3
     turn = obs.groupby("pose", observed=True)["turn"]
-    assert turn.max()["left"] < -10 <= turn.min()["front"]
-    assert turn.max()["front"] <= 10 < turn.min()["right"]
+    assert turn.max()["left"] < -20 < -10 <= turn.min()["front"]
+    assert turn.max()["front"] <= 10 < 20 < turn.min()["right"]
+    assert stats.chisquare(obs["pose"].value_counts()).pvalue > 1e-3
 
 
 def test_skin_tone_and_backdrop_show(sample):
@@ -99,7 +100,7 @@ def test_style_shares_are_met_exactly():
 
 
 @pytest.mark.parametrize("style", ALL_STYLES, ids=lambda s: s[1])
-@pytest.mark.parametrize("turn", [-30, 0, 30])
+@pytest.mark.parametrize("turn", [-40, 0, 40])
 def test_an_accessory_changes_its_place_only(style, turn):
     look = Look(pose=Pose(turn=turn))
     changed = np.abs(draw(look, style) - draw(look)).max(axis=2) > 8
@@ -166,6 +167,21 @@ def test_turned_faces_mirror_each_other():
 
     assert eyes(25) == pytest.approx(-eyes(-25), abs=0.7)
     assert eyes(25) > 2
+
+
+def test_a_turned_head_is_turned_as_a_whole():
+    def columns(turn, rows, **change):
+        """Mean column of what a change of the look shows in some rows."""
+        look = Look(skin_tone=0.0, pose=Pose(turn=turn))
+        different = np.abs(draw(look) - draw(replace(look, **change))).max(axis=2) > 40
+        return np.nonzero(different[rows])[1].mean()
+
+    mouth = {"rows": slice(44, 54), "expression": "laugh"}
+    neck = {"rows": slice(57, 60), "skin_tone": 1.0}
+    assert columns(35, **mouth) - columns(-35, **mouth) > 10
+    assert columns(-35, **neck) - columns(35, **neck) > 3
+    back = {"rows": slice(30, 40), "hair_style": "curly"}
+    assert columns(-35, **back) - columns(35, **back) > 3
 
 
 def test_larger_images_show_the_same_face():

@@ -30,6 +30,8 @@ _SKIN_TONES = np.array(
     [(252, 222, 196), (236, 192, 156), (204, 148, 106), (150, 98, 64), (92, 58, 42)]
 )
 _CLOTHES: Colour = (74, 84, 104)
+# Sine of the turn beyond which an ear is in front of the cheek
+_EAR_SHOWS = 0.2
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ def draw_head(image_size: int, look: Look) -> Sketch:
     _shoulders(sketch, skin)
     _ears(sketch, skin)
     _face(sketch, skin)
+    _near_ear(sketch, skin)
     _eyes(sketch, skin, hair)
     _nose(sketch, skin)
     _mouth(sketch, skin, look.expression)
@@ -81,49 +84,68 @@ def _skin(tone: float) -> Colour:
     return tuple(round(np.interp(tone, steps, channel)) for channel in _SKIN_TONES.T)
 
 
-def _outline() -> np.ndarray:
+def _outline(sketch: Sketch) -> np.ndarray:
     points = ellipse((0, 0), (1, 1.3), n_points=60)
     below = np.clip(points[:, 1], 0, None)
-    # The jaw is narrower than the skull.
+    # The jaw is narrower than the skull, and turns further, being in front of it.
     points[:, 0] *= 1 - 0.10 * below**2
+    points[:, 0] += sketch.shift(0.3) * below**1.5
     return points
 
 
 def _shoulders(sketch: Sketch, skin: Colour) -> None:
+    # The neck is behind the middle of the head, which turns about it.
+    back = (sketch.shift(-0.35), 0.0)
     neck = np.array([(-0.52, 0.7), (0.52, 0.7), (0.55, 1.6), (0.8, 1.9), (-0.8, 1.9), (-0.55, 1.6)])
+    neck += back
     sketch.fill(neck, darker(skin, 0.16))
-    sketch.shade(neck, darker(skin, 0.5), centre=(0, 1.1), radius=(0.9, 0.55), strength=0.7)
+    sketch.shade(neck, darker(skin, 0.5), centre=(back[0], 1.1), radius=(0.9, 0.55), strength=0.7)
     body = np.concatenate(
         [ellipse((0, 3.0), (2.3, 1.5), degrees=(180, 360), power=2.6), [(2.3, 5.0), (-2.3, 5.0)]]
     )
-    sketch.fill(body, _CLOTHES)
-    neckline = ellipse((0, 1.5), (0.62, 0.34), degrees=(0, 180), n_points=20)
+    sketch.fill(body + back, _CLOTHES)
+    neckline = ellipse((back[0], 1.5), (0.62, 0.34), degrees=(0, 180), n_points=20)
     sketch.fill(neckline, darker(skin, 0.16))
     sketch.stroke(neckline, darker(_CLOTHES, 0.3), 0.08)
 
 
 def _ears(sketch: Sketch, skin: Colour) -> None:
+    for side in (-1, 1):
+        _ear(sketch, skin, side)
+
+
+def _near_ear(sketch: Sketch, skin: Colour) -> None:
+    """The ear that a turned head shows, in front of its cheek."""
+    side = -sketch.shift(1.0)
+    if abs(side) > _EAR_SHOWS:
+        _ear(sketch, skin, np.sign(side))
+
+
+def _ear(sketch: Sketch, skin: Colour, side: float) -> None:
     ear = ellipse((0.99, 0.08), (0.17, 0.3))
     inner = ellipse((1.02, 0.08), (0.08, 0.17))
     for points, colour in ((ear, darker(skin, 0.1)), (inner, darker(skin, 0.3))):
-        sketch.fill(points, colour, lift=-0.12)
-        sketch.fill(mirrored(points), colour, lift=-0.12)
+        sketch.fill(points * (side, 1.0), colour, lift=-0.12)
 
 
 def _face(sketch: Sketch, skin: Colour) -> None:
-    outline = _outline()
+    outline = _outline(sketch)
     sketch.fill(outline, skin)
-    # Light comes from the upper left.
+    # Light comes from the upper left, and falls on the front of the face.
     sketch.shade(
         outline,
         darker(skin, 0.55),
-        centre=(-0.2, -0.15),
+        centre=(-0.2 + sketch.shift(0.75), -0.15),
         radius=(1.5, 1.75),
-        strength=0.75,
+        strength=0.75 + sketch.shift(0.2),
         outside=True,
     )
     sketch.shade(
-        outline, lighter(skin, 0.45), centre=(-0.25, -0.6), radius=(0.65, 0.5), strength=0.5
+        outline,
+        lighter(skin, 0.45),
+        centre=(-0.25 + sketch.shift(0.6), -0.6),
+        radius=(0.65, 0.5),
+        strength=0.5,
     )
     blush = mix(skin, (214, 70, 60), 0.5)
     for x, y in sketch.turned(np.array([(-0.52, 0.4), (0.52, 0.4)]), 0.0):
@@ -197,17 +219,19 @@ def _mouth(sketch: Sketch, skin: Colour, expression: str) -> None:
 
 def _hair_behind(sketch: Sketch, style: str, colour: Colour) -> None:
     back = darker(colour, 0.3)
+    # The skull is longer than wide: a turned head shows more of its back.
+    behind = (sketch.shift(-0.3), 0.0)
     if style == "long":
         sides = np.array(
             [(1.28, 0.2), (1.36, 1.2), (1.2, 2.1), (-1.2, 2.1), (-1.36, 1.2), (-1.28, 0.2)]
         )
         crown = ellipse((0, -0.15), (1.26, 1.32), degrees=(180, 360))
-        sketch.fill(np.concatenate([crown, sides]), back)
+        sketch.fill(np.concatenate([crown, sides]) + behind, back)
     elif style == "curly":
         ring = ellipse((0, -0.3), (1.12, 1.12), degrees=(150, 390), n_points=19)
-        sketch.circles(ring, 0.32, back)
+        sketch.circles(ring + behind, 0.32, back)
     else:
-        sketch.fill(ellipse((0, -0.22), (1.08, 1.2)), back)
+        sketch.fill(ellipse((behind[0], -0.22), (1.08, 1.2)), back)
 
 
 def _hair_in_front(sketch: Sketch, style: str, colour: Colour) -> None:

@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
     from scsalient.datasets._face_head import Look
 
-_MAX_TURN, _MAX_TILT = 30.0, 12.0
-_MAX_SHIFT_X, _MAX_SHIFT_Y = 0.05, 0.03
-_SCALES = (0.92, 1.06)
-# Degrees beyond which a face counts as turned
-_TURNED = 10.0
+# Degrees: faces look to the front, give or take, or stand in three-quarter view
+_TURNS = {"left": (-40.0, -22.0), "front": (-8.0, 8.0), "right": (22.0, 40.0)}
+# CelebA's photographs are aligned by the eyes and the mouth; little is left of these
+_MAX_TILT = 5.0
+_MAX_SHIFT_X, _MAX_SHIFT_Y = 0.02, 0.02
+_SCALES = (0.95, 1.05)
 _SKINS = ("light", "medium", "dark")
 
 
@@ -73,9 +74,10 @@ def faces(
         ``condition`` (target, background), ``accessory`` (glasses, hat, none),
         ``accessory_style`` (a style or none), ``skin`` (light, medium, dark) and ``skin_tone``
         (0 is light, 1 dark), ``backdrop`` (blue, green, grey, rose, sand, violet), ``pose``
-        (left, front, right: where the face looks in the image), ``turn`` and ``tilt`` (degrees,
-        right and clockwise above 0), ``shift_x`` and ``shift_y`` (shares of the image, right and
-        down above 0), ``head_scale``, ``hair_style`` (curly, long, parted, short),
+        (front; left or right: in three-quarter view towards that side of the image), ``turn`` and
+        ``tilt`` (degrees, right and clockwise above 0), ``shift_x`` and ``shift_y`` (shares of the
+        image, right and down above 0; small, as in CelebA's aligned photographs), ``head_scale``,
+        ``hair_style`` (curly, long, parted, short),
         ``hair_colour`` (black, blond, brown, grey, red), ``expression`` (laugh, neutral, smile).
     ``.uns["image"]``
         Shape and value range.
@@ -176,6 +178,7 @@ def _look(rng: np.random.Generator) -> Look:
     def one_of(names: Sequence[str]) -> str:
         return names[int(rng.integers(len(names)))]
 
+    pose = one_of(tuple(_TURNS))
     return head.Look(
         skin_tone=rng.random(),
         backdrop=one_of(tuple(head.BACKDROPS)),
@@ -183,7 +186,7 @@ def _look(rng: np.random.Generator) -> Look:
         hair_colour=one_of(tuple(head.HAIR_COLOURS)),
         expression=one_of(head.EXPRESSIONS),
         pose=Pose(
-            turn=rng.uniform(-_MAX_TURN, _MAX_TURN),
+            turn=rng.uniform(*_TURNS[pose]),
             tilt=rng.uniform(-_MAX_TILT, _MAX_TILT),
             shift_x=rng.uniform(-_MAX_SHIFT_X, _MAX_SHIFT_X),
             shift_y=rng.uniform(-_MAX_SHIFT_Y, _MAX_SHIFT_Y),
@@ -196,7 +199,8 @@ def _factors(looks: list[Look], styles: list[str], kinds: Mapping[str, str]) -> 
     tone = np.array([look.skin_tone for look in looks])
     turn = np.array([look.pose.turn for look in looks])
     skin = np.array(_SKINS)[np.floor(tone * len(_SKINS)).astype(int)]
-    pose = np.where(turn < -_TURNED, "left", np.where(turn > _TURNED, "right", "front"))
+    names = tuple(_TURNS)
+    pose = np.array(names)[np.digitize(turn, [_TURNS[name][0] for name in names[1:]])]
     categories = {
         _keys.OBS_CONDITION: ["background" if s == "none" else "target" for s in styles],
         _keys.OBS_ACCESSORY: [kinds.get(style, "none") for style in styles],

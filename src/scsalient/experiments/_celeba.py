@@ -59,8 +59,6 @@ _SIZES: dict[str, dict[str, Any]] = {
         "tc_weight": 5.0,
         "mmd_weight": 1500.0,
         "background_salient_weight": 8.0,
-        # The weights were chosen without it
-        "transplant_weight": 0.0,
         "max_epochs": 80,
     },
 }

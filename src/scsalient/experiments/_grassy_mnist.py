@@ -34,8 +34,11 @@ if TYPE_CHECKING:
 _NAME = "grassy_mnist"
 _QUICK = {"n_background": 1000, "max_epochs": 20}
 _QUICK_TRIALS = 1
-# Twice the default length of the models for as many images. Longer was not better
-_EPOCHS = 100
+# Longer than the default of the models: digits keep getting clearer
+_EPOCHS = 200
+_SHORTER_EPOCHS = 100
+# What did best when tried, beside what anyone gets
+_TUNED: dict[str, Any] = {"preset": DEFAULT, "n_layers": 2, "tc_weight": 5.0}
 # Denoising: without biases zero decodes to zero (paper sec. 3). What adds to the grass is what one
 # wants to see alone; more salient dimensions want grass that is described in more detail.
 _DENOISING: dict[str, dict[str, Any]] = {
@@ -97,7 +100,7 @@ def grassy_mnist(
     quick
         One trial of 20 epochs with fewer background images, to see that all works.
     max_epochs
-        Epochs of all models; `None` for 100.
+        Epochs of all models; `None` for 200, and 100 for the tuned and the denoising ones.
     seed
         Seed of the first trial; the others count on from it.
 
@@ -147,8 +150,13 @@ def _methods(data: Path | None, changes: dict[str, Any]) -> Iterator[dict[str, A
     for preset in (PAPER, DEFAULT):
         settings = grassy_settings(preset, data, **training)
         yield settings | {"method": f"cVAE, {preset}", "model": "cVAE"}
+    shorter = training | {"max_epochs": _SHORTER_EPOCHS} | changes
+    yield grassy_settings(data=data, **shorter, **_TUNED) | {
+        "method": "cVAE, tuned",
+        "model": "cVAE",
+    }
     for method, own in _DENOISING.items():
-        settings = grassy_settings(data=data, **training, **own)
+        settings = grassy_settings(data=data, **shorter, **own)
         yield settings | {"method": method, "model": "cVAE"}
 
 

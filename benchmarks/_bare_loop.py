@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn import functional
 
 from scsalient import objective
+from scsalient.module._contrastive import TRANSPLANTED_SHARE
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -37,12 +38,17 @@ class BareModel(nn.Module):
         self.dropout = nn.Linear(n_hidden, n_genes) if likelihood == "zinb" else None
         self.log_scale = nn.Parameter(torch.zeros(n_genes))
 
-    def log_prob(self, x: Tensor, hidden: Tensor) -> Tensor:
+    def mean(self, x: Tensor, hidden: Tensor) -> Tensor:
         out = self.output(hidden)
         if self.likelihood == "gaussian":
-            normal = torch.distributions.Normal(out, self.log_scale.exp(), validate_args=False)
+            return out
+        return functional.softmax(out, -1) * x.sum(1, keepdim=True)
+
+    def log_prob(self, x: Tensor, hidden: Tensor) -> Tensor:
+        mean = self.mean(x, hidden)
+        if self.likelihood == "gaussian":
+            normal = torch.distributions.Normal(mean, self.log_scale.exp(), validate_args=False)
             return normal.log_prob(x).sum(-1)
-        mean = functional.softmax(out, -1) * x.sum(1, keepdim=True)
         theta = self.log_scale.exp()
         if self.dropout is None:
             counts = scvi.distributions.NegativeBinomial(mu=mean, theta=theta, validate_args=False)
@@ -51,6 +57,16 @@ class BareModel(nn.Module):
                 mu=mean, theta=theta, zi_logits=self.dropout(hidden), validate_args=False
             )
         return counts.log_prob(x).sum(-1)
+
+
+@torch.no_grad()
+def transplanted(model: BareModel, x: Tensor, s: Tensor, z: Tensor) -> Tensor:
+    hidden = [model.decoder(torch.cat([salient, z], 1)) for salient in (torch.zeros_like(s), s)]
+    before, after = (model.mean(x, h) for h in hidden)
+    if model.likelihood == "gaussian":
+        return x + after - before
+    kept = x * (after / before.clamp(min=1e-8)).clamp(max=1.0)
+    return (kept + (after - before).clamp(min=0.0) + torch.rand_like(x)).floor()
 
 
 def train_bare(
@@ -63,7 +79,7 @@ def train_bare(
     batch_size: int,
     n_epochs: int,
     device: str,
-    weights: tuple[float, float, float] = (20.0, 1000.0, 1.0),
+    weights: tuple[float, float, float, float] = (50.0, 1000.0, 1.0, 1.0),
 ) -> list[float]:
     """Train on groups of equal size and return the seconds of each epoch."""
     model = BareModel(x.shape[1], n_latent=n_latent, n_hidden=n_hidden, likelihood=likelihood)
@@ -80,7 +96,7 @@ def train_bare(
     their_adam = torch.optim.Adam(discriminator.parameters(), lr=1e-3)
     dense = torch.as_tensor(x.toarray(), device=device)
     groups = [torch.as_tensor(np.flatnonzero(mask)) for mask in (treated, ~treated)]
-    tc_weight, mmd_weight, pull_weight = weights
+    tc_weight, mmd_weight, pull_weight, transplant_weight = weights
     seconds = []
     for _ in range(n_epochs):
         start = time.perf_counter()
@@ -104,6 +120,13 @@ def train_bare(
             loss = loss + mmd_weight * objective.maximum_mean_discrepancy(z_target, z[n:])
             pull = objective.expected_squared_norm(s_mean[n:], s_var[n:])
             loss = loss + pull_weight * pull.mean()
+            donors, hosts = (torch.randperm(n)[: -(-n // TRANSPLANTED_SHARE)] for _ in range(2))
+            known = s_mean[donors].detach()
+            moved = transplanted(model, batch[n + hosts], known, z[n + hosts].detach())
+            moved = moved if likelihood == "gaussian" else moved.log1p()
+            found, found_raw = model.encoders[0](moved).chunk(2, 1)
+            surprise = objective.surprise(known, found, found_raw.exp() + 1e-4)
+            loss = loss + transplant_weight * surprise.mean()
             adam.zero_grad()
             loss.backward()
             adam.step()

@@ -28,7 +28,8 @@ def new_figure(width: float, height: float) -> Figure:
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure as PNG, and its folder if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=_DPI, format="png")
+    # Tight, for labels may reach beyond the figure
+    figure.savefig(path, dpi=_DPI, format="png", bbox_inches="tight")
 
 
 def as_sweep(

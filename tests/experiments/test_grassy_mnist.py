@@ -60,7 +60,7 @@ def test_digits_on_grass_by_all_methods(tmp_path, monkeypatch):
         "VAE, clean digits",
         "cVAE, paper",
         "cVAE, default",
-        "cVAE, tuned",
+        "cVAE, two layers",
         "denoising with 2, paper",
         "denoising with 2, default",
         "denoising with 10, default",

@@ -60,7 +60,6 @@ def test_digits_on_grass_by_all_methods(tmp_path, monkeypatch):
         "VAE, clean digits",
         "cVAE, paper",
         "cVAE, default",
-        "cVAE, two layers",
         "denoising with 2, paper",
         "denoising with 2, default",
         "denoising with 10, default",
@@ -72,7 +71,7 @@ def test_digits_on_grass_by_all_methods(tmp_path, monkeypatch):
     assert contrastive[["silhouette_background", "correlation_zero"]].notna().all(axis=None)
     # The clean digit itself is part of the image
     assert contrastive["correlation_input"].between(0.3, 0.9).all()
-    assert contrastive["use_bias"].tolist() == [True, True, True, False, False, False]
+    assert contrastive["use_bias"].tolist() == [True, True, False, False, False]
     for name in ("latents", "trials", "sweeps", "denoised"):
         assert is_drawn(tmp_path / f"grassy_mnist_{name}.png")
 

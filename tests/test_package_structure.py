@@ -92,6 +92,8 @@ def own_methods(cls: type) -> dict[str, object]:
         name: function
         for name, function in inspect.getmembers(cls, inspect.isroutine)
         if not name.startswith("_")
+        # Python 3.13 counts cached properties in
+        and callable(function)
         and (getattr(function, "__module__", None) or "").startswith("scsalient")
     }
 

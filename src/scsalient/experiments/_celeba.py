@@ -105,8 +105,8 @@ def celeba(
     quick
         One trial of few epochs and few small images, to see that all works.
     max_epochs
-        Epochs of all models; `None` for 50 with the paper's settings, whose networks take eight
-        times as long, and for 100 with the defaults.
+        Epochs of all models; `None` for 50 with the paper's settings, whose networks take
+        longer, and for 80 with the defaults.
     seed
         Seed of the first trial; the others count on from it.
 

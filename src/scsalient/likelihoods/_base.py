@@ -88,4 +88,9 @@ class Likelihood(nn.Module):
         nonzeros
             Entries of the data that are not zero, if they are at hand.
         """
+        return self._log_prob(x, outputs, library, nonzeros)
+
+    def _log_prob(
+        self, x: Tensor, outputs: dict[str, Tensor], library: Tensor, nonzeros: NonZeros | None
+    ) -> Tensor:
         return self.distribution(outputs, library).log_prob(x).sum(-1)

@@ -52,15 +52,9 @@ class Gaussian(Likelihood):
     def _variance(self) -> Tensor:
         return self.log_variance.exp() + _MIN_VARIANCE
 
-    def log_prob(
-        self,
-        x: Tensor,
-        outputs: dict[str, Tensor],
-        library: Tensor,
-        *,
-        nonzeros: NonZeros | None = None,
+    def _log_prob(
+        self, x: Tensor, outputs: dict[str, Tensor], library: Tensor, nonzeros: NonZeros | None
     ) -> Tensor:
-        """Log-likelihood of each row in nats, shape ``(n_rows,)``."""
         variance = self._variance()
         # One product with the precisions instead of several passes over all entries
         squares = (x - at_least_single(outputs["mean"])).square()

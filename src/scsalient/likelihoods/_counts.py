@@ -77,15 +77,9 @@ class Poisson(_Counts):
         rate = self.expected(outputs, library) + _MIN_RATE
         return scvi.distributions.Poisson(rate=rate, validate_args=False)
 
-    def log_prob(
-        self,
-        x: Tensor,
-        outputs: dict[str, Tensor],
-        library: Tensor,
-        *,
-        nonzeros: NonZeros | None = None,
+    def _log_prob(
+        self, x: Tensor, outputs: dict[str, Tensor], library: Tensor, nonzeros: NonZeros | None
     ) -> Tensor:
-        """Log-likelihood of each row in nats, shape ``(n_rows,)``."""
         rate = self.expected(outputs, library) + _MIN_RATE
         return poisson_excess(x, rate, nonzeros) - rate.sum(-1)
 
@@ -105,15 +99,9 @@ class NegativeBinomial(_Counts):
             validate_args=False,
         )
 
-    def log_prob(
-        self,
-        x: Tensor,
-        outputs: dict[str, Tensor],
-        library: Tensor,
-        *,
-        nonzeros: NonZeros | None = None,
+    def _log_prob(
+        self, x: Tensor, outputs: dict[str, Tensor], library: Tensor, nonzeros: NonZeros | None
     ) -> Tensor:
-        """Log-likelihood of each row in nats, shape ``(n_rows,)``."""
         mean, theta = self.expected(outputs, library), self.log_inverse_dispersion.exp()
         return zero_log_prob(mean, theta).sum(-1) + negative_binomial_excess(
             x, mean, theta, nonzeros
@@ -134,15 +122,9 @@ class ZeroInflatedNegativeBinomial(NegativeBinomial):
             validate_args=False,
         )
 
-    def log_prob(
-        self,
-        x: Tensor,
-        outputs: dict[str, Tensor],
-        library: Tensor,
-        *,
-        nonzeros: NonZeros | None = None,
+    def _log_prob(
+        self, x: Tensor, outputs: dict[str, Tensor], library: Tensor, nonzeros: NonZeros | None
     ) -> Tensor:
-        """Log-likelihood of each row in nats, shape ``(n_rows,)``."""
         mean, theta = self.expected(outputs, library), self.log_inverse_dispersion.exp()
         logits = at_least_single(outputs["dropout_logits"])
         kept_zero = zero_log_prob(mean, theta) - logits

@@ -10,7 +10,7 @@ import numpy as np
 
 from scsalient import _keys, datasets
 from scsalient.experiments._fitting import fit_contrastive, fit_standard
-from scsalient.experiments._presets import DEFAULT, PAPER, PRESETS
+from scsalient.experiments._presets import DEFAULT, IMAGES, PAPER, PRESETS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,6 +35,7 @@ DATA: dict[str, Any] = {
 _SIZES: dict[str, dict[str, Any]] = {
     PAPER: {"n_salient_latent": 2, "n_background_latent": 2},
     DEFAULT: {"n_salient_latent": 2, "n_background_latent": 10, "likelihood": "gaussian"},
+    IMAGES: {"n_salient_latent": 2, "n_background_latent": 10},
 }
 
 

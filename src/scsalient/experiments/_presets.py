@@ -6,10 +6,12 @@ import inspect
 from dataclasses import dataclass, field
 from typing import Any
 
+from scsalient import images
 from scsalient.model import ContrastiveVAE, StandardVAE
 
 PAPER = "paper"
 DEFAULT = "default"
+IMAGES = "images"
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ PRESETS = {
         train={"batch_size": 128, "train_size": 1.0, "plan_kwargs": {"lr": 1e-3, "kl_warmup": 0.0}},
     ),
     DEFAULT: Preset(DEFAULT),
+    IMAGES: Preset(IMAGES, model=dict(images.OVERLAY)),
 }
 
 

@@ -101,7 +101,7 @@ def test_simulation_follows_the_seed_across_chunks():
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"n_genes": 0}, "`n_genes` should be at least 1"),
+        ({"n_genes": 0}, "`n_genes` should be an integer of at least 1"),
         ({"target_fraction": 2}, "`target_fraction` should lie"),
         ({"library_size": 0}, "`library_size` and"),
     ],

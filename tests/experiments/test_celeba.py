@@ -39,5 +39,5 @@ def test_factors_have_as_many_categories_as_chance_counts_on():
 
 
 def test_bad_arguments(tmp_path):
-    with pytest.raises(ValueError, match="`trials` should be at least 1"):
+    with pytest.raises(ValueError, match="`trials` should be an integer of at least 1"):
         experiments.celeba(trials=0, output_dir=tmp_path)

@@ -106,7 +106,7 @@ def test_sensitivity_runs_what_studies_share_once(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["grassy_mnist", "sensitivity"])
 def test_bad_arguments(name, tmp_path):
     run = getattr(experiments, name)
-    with pytest.raises(ValueError, match="`trials` should be at least 1"):
+    with pytest.raises(ValueError, match="`trials` should be an integer of at least 1"):
         run(trials=0, output_dir=tmp_path)
     with pytest.raises(FileNotFoundError, match="idx"):
         run(data=tmp_path, output_dir=tmp_path)

@@ -75,5 +75,5 @@ def test_the_cells_of_the_paper_where_they_are_at_hand(tmp_path, monkeypatch):
 
 
 def test_no_trials(tmp_path):
-    with pytest.raises(ValueError, match="`trials` should be at least 1"):
+    with pytest.raises(ValueError, match="`trials` should be an integer of at least 1"):
         experiments.rna_seq(trials=0, output_dir=tmp_path)

@@ -8,6 +8,7 @@ from anndata import AnnData
 from scipy import sparse
 
 from scsalient import _keys
+from scsalient._arguments import check_integer
 
 _CHUNK_ROWS = 4096
 
@@ -73,14 +74,14 @@ def simulate(
 
     Raises
     ------
+    TypeError
+        When a size is no integer.
     ValueError
         When a size, share or scale is out of range.
     """
     sizes = {"n_cells": n_cells, "n_genes": n_genes, "n_cell_types": n_cell_types}
     for name, size in (sizes | {"n_batches": n_batches}).items():
-        if size < 1:
-            msg = f"`{name}` should be at least 1, found {size}."
-            raise ValueError(msg)
+        check_integer(name, size, low=1)
     shares = {"target_fraction": target_fraction, "responder_fraction": responder_fraction}
     for name, share in shares.items():
         if not 0 <= share <= 1:

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from scsalient import _keys, datasets, images, metrics, pl
+from scsalient._arguments import check_integer
 from scsalient.experiments._drawing import as_sweep, new_figure, save_figure
 from scsalient.experiments._fitting import fit_contrastive, fit_standard, n_epochs
 from scsalient.experiments._presets import DEFAULT, PAPER, PRESETS
@@ -124,12 +125,12 @@ def celeba(
         When ``data`` lacks the files of CelebA.
     ImportError
         When pillow is missing (the extra ``images``).
+    TypeError
+        When ``trials`` is no integer.
     ValueError
         When ``trials`` is not positive, or the table in ``output_dir`` is not one of trials.
     """
-    if trials < 1:
-        msg = f"`trials` should be at least 1, found {trials}."
-        raise ValueError(msg)
+    check_integer("trials", trials, low=1)
     trials, changes = (1, dict(_QUICK)) if quick else (trials, dict(_DATA))
     if max_epochs is not None:
         changes["max_epochs"] = max_epochs

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.decomposition import PCA
 
 from scsalient import _keys, metrics, pl
+from scsalient._arguments import check_integer
 from scsalient.experiments._drawing import as_sweep, new_figure, save_figure, scatter_labels
 from scsalient.experiments._fitting import n_epochs
 from scsalient.experiments._grass import (
@@ -100,12 +101,12 @@ def grassy_mnist(
         When ``data`` lacks the files of MNIST.
     ImportError
         When scikit-image is missing (the extra ``images``).
+    TypeError
+        When ``trials`` is no integer.
     ValueError
         When ``trials`` is not positive, or the table in ``output_dir`` is not one of trials.
     """
-    if trials < 1:
-        msg = f"`trials` should be at least 1, found {trials}."
-        raise ValueError(msg)
+    check_integer("trials", trials, low=1)
     changes: dict[str, Any] = {}
     if quick:
         trials = min(trials, _QUICK_TRIALS)

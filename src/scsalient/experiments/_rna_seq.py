@@ -12,6 +12,7 @@ from sklearn.preprocessing import normalize
 from sklearn.utils.sparsefuncs import mean_variance_axis
 
 from scsalient import _keys, baselines, datasets, metrics, pl
+from scsalient._arguments import check_integer
 from scsalient.experiments._drawing import new_figure, save_figure, scatter_grid
 from scsalient.experiments._fitting import fit_contrastive, fit_standard, n_epochs
 from scsalient.experiments._presets import DEFAULT, PAPER, PRESETS
@@ -84,12 +85,12 @@ def rna_seq(
     ------
     FileNotFoundError
         When ``data`` lacks a sample.
+    TypeError
+        When ``trials`` is no integer.
     ValueError
         When ``trials`` is not positive, or the table in ``output_dir`` is not one of trials.
     """
-    if trials < 1:
-        msg = f"`trials` should be at least 1, found {trials}."
-        raise ValueError(msg)
+    check_integer("trials", trials, low=1)
     if quick:
         trials, max_epochs = min(trials, _QUICK_TRIALS), max_epochs or _QUICK_EPOCHS
     folder = Path(output_dir)

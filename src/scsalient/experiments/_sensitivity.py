@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from scsalient import _keys, metrics
+from scsalient._arguments import check_integer
 from scsalient.experiments._drawing import new_figure, save_figure
 from scsalient.experiments._fitting import n_epochs
 from scsalient.experiments._grass import (
@@ -90,8 +91,8 @@ def sensitivity(
     of the grass in the target images, from 0 to 2 in steps of 0.25; the noise on the background
     images, by the same steps; the share of the target images that are grass alone; the share of
     the background images that have a digit; and the dimensions of both latents, from 1 to 6
-    each. The background of the first study keeps the amplitude of the paper. The contrastive VAE has
-    the paper's settings and those of :data:`scsalient.images.OVERLAY`.
+    each. The background of the first study keeps the amplitude of the paper. The contrastive VAE
+    has the paper's settings and those of :data:`scsalient.images.OVERLAY`.
 
     Parameters
     ----------
@@ -124,12 +125,12 @@ def sensitivity(
         When ``data`` lacks the files of MNIST.
     ImportError
         When scikit-image is missing (the extra ``images``).
+    TypeError
+        When ``trials`` is no integer.
     ValueError
         When ``trials`` is not positive, or the table in ``output_dir`` is not one of trials.
     """
-    if trials < 1:
-        msg = f"`trials` should be at least 1, found {trials}."
-        raise ValueError(msg)
+    check_integer("trials", trials, low=1)
     folder = Path(output_dir)
     where = None if data is None else Path(data)
     check_grassy_folder(where)

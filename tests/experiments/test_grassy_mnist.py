@@ -71,7 +71,7 @@ def test_digits_on_grass_by_all_methods(tmp_path, monkeypatch):
     assert contrastive[["silhouette_background", "correlation_zero"]].notna().all(axis=None)
     # The clean digit itself is part of the image
     assert contrastive["correlation_input"].between(0.3, 0.9).all()
-    assert contrastive["use_bias"].tolist() == [True, False, True, False, False]
+    assert contrastive["use_bias"].tolist() == [True, False, True, False, True]
     for name in ("latents", "trials", "sweeps", "denoised"):
         assert is_drawn(tmp_path / f"grassy_mnist_{name}.png")
 

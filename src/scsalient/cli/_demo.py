@@ -182,8 +182,7 @@ def _print_table(results: list[_Result]) -> None:
 
 
 def _score(value: float) -> str:
-    # Adding zero turns -0.0 into 0.0
-    return f"{round(value, 2) + 0.0:.2f}"
+    return f"{value:z.2f}"
 
 
 def _figure(treated: AnnData, results: list[_Result]) -> Figure:

@@ -90,17 +90,17 @@ def _print_summary(
     for heading in (main, "lowest", "highest", *others):
         shown.add_column(heading.replace("_", " "), justify="right")
     for key, group in table.groupby(list(by), sort=False, dropna=False):
-        values = group[main]
+        values = group[main].dropna()
         numbers = (
             values.median(),
             values.min(),
             values.max(),
-            *(group[m].median() for m in others),
+            *(group[m].dropna().median() for m in others),
         )
         shown.add_row(*map(str, key), str(len(group)), *map(_as_text, numbers))
     Console().print(shown)
 
 
 def _as_text(value: float) -> str:
-    # Not a number stands for a metric that this method has not; adding zero turns -0.0 into 0.0
-    return "-" if value != value else f"{round(value, 2) + 0.0:.2f}"
+    # Not a number stands for a metric that this method has not
+    return "-" if value != value else f"{value:z.2f}"

@@ -217,7 +217,7 @@ def _draw_latents(
         for ax, (title, latent, silhouette) in zip(row, panels, strict=True):
             scatter_labels(ax, latent, digits, legend="digit" if ax is axes[0, -1] else None)
             ax.set_title(title, fontsize=9)
-            ax.set_xlabel(f"silhouette {silhouette + 0.0:.2f}", fontsize=9)
+            ax.set_xlabel(f"silhouette {silhouette:z.2f}", fontsize=9)
     save_figure(figure, folder / f"{_NAME}_latents.png")
 
 

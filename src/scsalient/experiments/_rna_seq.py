@@ -221,7 +221,7 @@ def _draw(results: Trials, adata: AnnData, settings: list[dict[str, Any]], folde
     figure = scatter_grid(
         {method: results.arrays(trial)["latent"] for method, trial in first.items()},
         {name.replace("_", " "): treated[name].astype(str).to_numpy() for name in shown},
-        notes={m: f"silhouette {by_method.loc[m, 'silhouette']:.2f}" for m in first},
+        notes={m: f"silhouette {by_method.loc[m, 'silhouette']:z.2f}" for m in first},
     )
     save_figure(figure, folder / f"{_NAME}_latents.png")
     figure = new_figure(1.2 + 1.2 * len(first), 3.4)

@@ -255,7 +255,7 @@ def _draw_dimensions(ax: Axes, rows: pd.DataFrame, limit: float) -> Any:
         ax.text(
             column,
             row,
-            f"{round(value, 2) + 0.0:.2f}",
+            f"{value:z.2f}",
             ha="center",
             va="center",
             fontsize=8,

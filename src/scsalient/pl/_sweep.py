@@ -210,7 +210,7 @@ def _name_steps(axis: Any, values: np.ndarray) -> None:
 
 
 def _numbers(values: np.ndarray) -> list[str]:
-    return [f"{value + 0.0:.2g}" for value in values]
+    return [f"{value:z.2g}" for value in values]
 
 
 def _label(name: str) -> str:

@@ -99,9 +99,16 @@ def own_methods(cls: type) -> dict[str, object]:
 
 
 def documented_names() -> set[str]:
-    """Entries of the autosummary tables of the API page, and constants that it describes itself."""
+    """Entries of the autosummary tables of the API page, and the constants that it describes."""
     page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
-    entry = r"^(?:   |\.\. py:data:: )([A-Za-z_][\w.]*)$"
+    entries = re.findall(r"^   ([A-Za-z_][\w.]*)$", page, flags=re.MULTILINE)
+    return {*entries, *described_constants()}
+
+
+def described_constants() -> set[str]:
+    """Constants, which have no docstring, with the text that the API page has for them."""
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    entry = r"^\.\. py:data:: ([A-Za-z_][\w.]*)\n(?:   :.*\n)*\n   \S"
     return set(re.findall(entry, page, flags=re.MULTILINE))
 
 
@@ -220,9 +227,8 @@ def test_api_page_has_no_name_that_is_gone():
 
 
 def test_public_names_have_docstrings():
-    named = public_names().items()
-    missing = [name for name, value in named if callable(value) and not inspect.getdoc(value)]
-    assert missing == []
+    missing = {name for name, value in public_names().items() if not inspect.getdoc(value)}
+    assert missing - described_constants() == set()
 
 
 def test_at_most_three_positional_parameters():

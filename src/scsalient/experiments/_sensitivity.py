@@ -35,7 +35,7 @@ _DIMENSIONS = "dimensions"
 _SIZES = range(1, 7)
 _LEVELS = tuple(i / 4 for i in range(9))
 _SHARES = (0.0, 0.1, 0.25, 0.5, 0.75)
-# There are about 120 trainings a trial: shorter ones than for digits on grass alone
+# There are about 130 trainings a trial: shorter ones than for digits on grass alone
 _EPOCHS = 40
 _QUICK: Final[dict[str, Any]] = {"n_target": 300, "n_background": 600, "max_epochs": 8}
 _QUICK_SIZES = (1, 3, 6)

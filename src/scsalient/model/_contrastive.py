@@ -93,7 +93,7 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
     the negative binomial likelihood, on the bundled PBMC data and on simulated cells. The
     bandwidths of the discrepancy grow with the number of background dimensions, so that its
     weight need not. A strong signal with many background dimensions, such as images, may need a
-    larger one, and images on which something is laid do best with ``decoder="additive"``.
+    larger one; for images on which something is laid see :data:`scsalient.images.OVERLAY`.
 
     Examples
     --------

@@ -100,6 +100,8 @@ def test_a_warning_does_not_list_hundreds_of_batches():
         ({"dropout_rate": "a"}, "`dropout_rate` should be a number"),
         ({"use_bias": "no"}, "`use_bias` should be True or False"),
         ({"use_batch_norm": None}, "`use_batch_norm` should be True or False"),
+        ({"use_layer_norm": "auto"}, "`use_layer_norm` should be True or False"),
+        ({"n_layers_encoder": 1.5}, "`n_layers_encoder` should be an integer"),
     ],
 )
 def test_arguments_of_the_wrong_type(kwargs, message):

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from scvi import REGISTRY_KEYS
+from torch import nn
 
 from scsalient.data import Role
 from scsalient.module import ContrastiveVAEModule, Posterior
@@ -43,6 +44,49 @@ def test_background_rows_are_untouched_by_s():
     other = _log_prob(module, tensors, {"salient": torch.randn(6, 2), "background": z})
     torch.testing.assert_close(one[3:], other[3:])
     assert not torch.isclose(one[:3], other[:3]).any()
+
+
+def _of_type(network, cls):
+    return [layer for layer in network.modules() if isinstance(layer, cls)]
+
+
+def test_layers_of_encoders_and_decoder_are_counted_apart():
+    module = make_module(n_layers_encoder=3, n_layers=2)
+    for encoder in (module.salient_encoder, module.background_encoder):
+        assert len(_of_type(encoder, nn.ReLU)) == 3
+    assert len(_of_type(module.decoder, nn.ReLU)) == 2
+
+
+@pytest.mark.parametrize(("n_layers", "n_dense"), [(1, 1), (2, 1), (3, 2)])
+def test_convolutions_count_as_a_layer_of_an_encoder(n_layers, n_dense):
+    module = ContrastiveVAEModule(
+        64,
+        n_salient_latent=2,
+        n_background_latent=3,
+        likelihood="gaussian",
+        network="conv",
+        image_shape=(8, 8),
+        n_layers_encoder=n_layers,
+    )
+    for encoder in (module.salient_encoder, module.background_encoder):
+        assert len(_of_type(encoder.dense, nn.ReLU)) == n_dense
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "asked", "expected"),
+    [
+        ("gaussian", None, True),
+        ("bernoulli", None, False),
+        ("nb", None, False),
+        ("gaussian", False, False),
+        ("nb", True, True),
+    ],
+)
+def test_layer_norm_is_in_the_encoders_of_real_values(likelihood, asked, expected):
+    module = make_module(likelihood=likelihood, use_layer_norm=asked)
+    for encoder in (module.salient_encoder, module.background_encoder):
+        assert bool(_of_type(encoder, nn.LayerNorm)) is expected
+    assert not _of_type(module.decoder, nn.LayerNorm)
 
 
 def test_batch_equals_row_by_row():

@@ -57,6 +57,8 @@ _SIZES: dict[str, dict[str, Any]] = {
         "n_salient_latent": 2,
         "n_background_latent": 8,
         "likelihood": "bernoulli",
+        # With two, the background encoder loses the pose
+        "n_layers_encoder": 1,
         "tc_weight": 5.0,
         "mmd_weight": 1500.0,
         "background_salient_weight": 8.0,

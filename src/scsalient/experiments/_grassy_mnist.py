@@ -45,7 +45,6 @@ _OF_TEN = "cVAE of 10"
 _CHANGES_OF_TEN: dict[str, Any] = {
     "n_salient_latent": 10,
     "n_background_latent": 20,
-    "n_layers": 1,
     "n_hidden": 512,
     "use_bias": True,
 }

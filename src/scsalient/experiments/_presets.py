@@ -63,6 +63,8 @@ PRESETS = {
         model={
             "n_hidden": 128,
             "n_layers": 1,
+            "n_layers_encoder": 1,
+            "use_layer_norm": False,
             "likelihood": "gaussian",
             "gaussian_variance": "fixed",
             "discriminator": "logistic",

@@ -18,8 +18,6 @@ OVERLAY: Mapping[str, Any] = MappingProxyType(
         "likelihood": "gaussian",
         "decoder": "additive",
         "use_bias": False,
-        "n_layers": 2,
-        "n_hidden": 256,
         "tc_weight": 5.0,
     }
 )

@@ -175,6 +175,7 @@ def check_architecture(
     gaussian_variance: str,
     use_bias: bool,
     use_batch_norm: bool,
+    use_layer_norm: bool | None,
     dropout_rate: float,
     **sizes: int,
 ) -> None:
@@ -201,6 +202,8 @@ def check_architecture(
     check_number("dropout_rate", dropout_rate, low=0, high=1, high_included=False)
     check_flag("use_bias", use_bias)
     check_flag("use_batch_norm", use_batch_norm)
+    if use_layer_norm is not None:
+        check_flag("use_layer_norm", use_layer_norm)
     check_network(network, likelihood, image)
     if use_batch_norm and not use_bias:
         msg = (

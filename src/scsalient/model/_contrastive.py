@@ -47,8 +47,11 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
         Data registered with :meth:`setup_anndata`.
     n_salient_latent, n_background_latent
         Dimensions of ``s`` and of ``z``.
-    n_hidden, n_layers
-        Width and number of the hidden layers of each network.
+    n_hidden
+        Width of the hidden layers.
+    n_layers, n_layers_encoder
+        Number of the hidden layers of the decoder, and of each encoder. With ``"conv"`` the
+        convolutions count as one of those of an encoder; at least one dense layer follows them.
     likelihood
         ``"nb"``, ``"zinb"`` or ``"poisson"`` for raw counts, ``"gaussian"`` for normalised
         data, ``"bernoulli"`` for values from 0 to 1.
@@ -69,6 +72,9 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
         the paper uses for denoising; batch and covariates still shift the outcome.
     dropout_rate, use_batch_norm
         Dropout and batch normalisation in the hidden layers.
+    use_layer_norm
+        Layer normalisation in the hidden layers of the encoders; `None` for it with
+        ``"gaussian"`` only: counts and drawn faces do better without.
     gaussian_variance
         Variance of ``"gaussian"``: learned for each variable, or fixed at 1 (squared error, as
         in the paper).
@@ -118,12 +124,14 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
         n_background_latent: int = 10,
         n_hidden: int = 128,
         n_layers: int = 1,
+        n_layers_encoder: int = 2,
         likelihood: Literal["gaussian", "bernoulli", "poisson", "nb", "zinb"] = "nb",
         network: Literal["dense", "conv"] = "dense",
         decoder: Literal["joint", "additive"] = "joint",
         use_bias: bool = True,
         dropout_rate: float = 0.0,
         use_batch_norm: bool = False,
+        use_layer_norm: bool | None = None,
         gaussian_variance: Literal["fixed", "learned"] = "learned",
         discriminator: Literal["mlp", "logistic"] = "mlp",
         tc_weight: float = 50.0,
@@ -140,11 +148,13 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
             gaussian_variance=gaussian_variance,
             use_bias=use_bias,
             use_batch_norm=use_batch_norm,
+            use_layer_norm=use_layer_norm,
             dropout_rate=dropout_rate,
             n_salient_latent=n_salient_latent,
             n_background_latent=n_background_latent,
             n_hidden=n_hidden,
             n_layers=n_layers,
+            n_layers_encoder=n_layers_encoder,
         )
         if decoder not in ("joint", "additive"):
             msg = f"`decoder` should be 'joint' or 'additive', found {decoder!r}."
@@ -165,6 +175,7 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
             n_background_latent=n_background_latent,
             n_hidden=n_hidden,
             n_layers=n_layers,
+            n_layers_encoder=n_layers_encoder,
             likelihood=likelihood,
             network=network,
             decoder=decoder,
@@ -172,6 +183,7 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
             use_bias=use_bias,
             dropout_rate=dropout_rate,
             use_batch_norm=use_batch_norm,
+            use_layer_norm=use_layer_norm,
             discriminator=discriminator,
             **weights,
             **self._network_sizes(),

@@ -34,8 +34,8 @@ class StandardVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin):
         Data registered with :meth:`setup_anndata`.
     n_latent
         Dimensions of the latent.
-    n_hidden, n_layers, likelihood, network, gaussian_variance, use_bias, dropout_rate, \
-use_batch_norm
+    n_hidden, n_layers, n_layers_encoder, likelihood, network, gaussian_variance, use_bias, \
+dropout_rate, use_batch_norm, use_layer_norm
         As in :class:`ContrastiveVAE`.
 
     Examples
@@ -59,12 +59,14 @@ use_batch_norm
         n_latent: int = 10,
         n_hidden: int = 128,
         n_layers: int = 1,
+        n_layers_encoder: int = 2,
         likelihood: Literal["gaussian", "bernoulli", "poisson", "nb", "zinb"] = "nb",
         network: Literal["dense", "conv"] = "dense",
         gaussian_variance: Literal["fixed", "learned"] = "learned",
         use_bias: bool = True,
         dropout_rate: float = 0.0,
         use_batch_norm: bool = False,
+        use_layer_norm: bool | None = None,
         registry: dict | None = None,
     ) -> None:
         super().__init__(adata, registry)
@@ -75,21 +77,25 @@ use_batch_norm
             gaussian_variance=gaussian_variance,
             use_bias=use_bias,
             use_batch_norm=use_batch_norm,
+            use_layer_norm=use_layer_norm,
             dropout_rate=dropout_rate,
             n_latent=n_latent,
             n_hidden=n_hidden,
             n_layers=n_layers,
+            n_layers_encoder=n_layers_encoder,
         )
         self.module = self._module_cls(
             n_background_latent=n_latent,
             n_hidden=n_hidden,
             n_layers=n_layers,
+            n_layers_encoder=n_layers_encoder,
             likelihood=likelihood,
             network=network,
             gaussian_variance=gaussian_variance,
             use_bias=use_bias,
             dropout_rate=dropout_rate,
             use_batch_norm=use_batch_norm,
+            use_layer_norm=use_layer_norm,
             **self._network_sizes(),
         )
         self._model_summary_string = (

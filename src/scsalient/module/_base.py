@@ -69,8 +69,13 @@ class LatentModule(BaseModuleClass):
         Number of categories of the batch and of each categorical covariate.
     n_continuous
         Number of continuous covariates.
-    n_hidden, n_layers, dropout_rate, use_batch_norm, use_bias
+    n_hidden, dropout_rate, use_batch_norm, use_bias
         Shape of the networks.
+    n_layers, n_layers_encoder
+        Hidden layers of the decoder and of each encoder. The convolutions of an encoder count as
+        one of its layers, and at least one dense layer follows them.
+    use_layer_norm
+        Layer normalisation in the encoders; `None` for it where the data may take any value.
     network
         ``"dense"``, or ``"conv"`` for images.
     image_shape
@@ -93,6 +98,8 @@ class LatentModule(BaseModuleClass):
         n_continuous: int = 0,
         n_hidden: int = 128,
         n_layers: int = 1,
+        n_layers_encoder: int = 2,
+        use_layer_norm: bool | None = None,
         dropout_rate: float = 0.0,
         use_batch_norm: bool = False,
         use_bias: bool = True,
@@ -111,7 +118,6 @@ class LatentModule(BaseModuleClass):
             "n_categories": tuple(n_categories),
             "n_continuous": n_continuous,
             "n_hidden": n_hidden,
-            "n_layers": n_layers,
             "dropout_rate": dropout_rate,
             "use_batch_norm": use_batch_norm,
             "use_bias": use_bias,
@@ -122,6 +128,13 @@ class LatentModule(BaseModuleClass):
             gaussian_variance=gaussian_variance,
             library_is_size_factor=use_size_factor,
         )
+        self._encoder_kwargs: dict[str, Any] = {
+            "n_layers": n_layers_encoder,
+            "use_layer_norm": self.likelihood.support == "real"
+            if use_layer_norm is None
+            else use_layer_norm,
+        }
+        self._n_layers_decoder = n_layers
         self._image_shape = image_shape if network == "conv" else None
         self.background_encoder = self._build_encoder(n_input, n_background_latent)
         self.decoder = (
@@ -131,9 +144,11 @@ class LatentModule(BaseModuleClass):
         )
 
     def _build_encoder(self, n_input: int, n_latent: int) -> DenseEncoder | ConvEncoder:
+        kwargs = self._network_kwargs | self._encoder_kwargs
         if self._image_shape is not None:
-            return ConvEncoder(self._image_shape, n_latent, **self._network_kwargs)
-        return DenseEncoder(n_input, n_latent, **self._network_kwargs)
+            kwargs["n_layers"] = max(1, kwargs["n_layers"] - 1)
+            return ConvEncoder(self._image_shape, n_latent, **kwargs)
+        return DenseEncoder(n_input, n_latent, **kwargs)
 
     def _build_additive(self, n_output: int) -> AdditiveDecoder:
         # Without dropout and batch norm, so that a salient latent of zero adds exactly nothing
@@ -152,7 +167,11 @@ class LatentModule(BaseModuleClass):
     def _build_decoder(
         self, n_latent: int, n_output: int, **changes: Any
     ) -> DenseDecoder | ConvDecoder:
-        kwargs = self._network_kwargs | {"heads": self.likelihood.heads} | changes
+        kwargs = self._network_kwargs | {
+            "n_layers": self._n_layers_decoder,
+            "heads": self.likelihood.heads,
+        }
+        kwargs |= changes
         if self._image_shape is not None:
             return ConvDecoder(n_latent, self._image_shape, **kwargs)
         return DenseDecoder(n_latent, n_output, **kwargs)

@@ -35,7 +35,7 @@ class DenseEncoder(nn.Module):
         Number of continuous covariates.
     n_hidden, n_layers
         Width and number of the hidden layers.
-    dropout_rate, use_batch_norm
+    dropout_rate, use_batch_norm, use_layer_norm
         As in :class:`scvi.nn.FCLayers`.
     use_bias
         Whether the linear maps have an offset.
@@ -52,6 +52,7 @@ class DenseEncoder(nn.Module):
         n_layers: int = 1,
         dropout_rate: float = 0.0,
         use_batch_norm: bool = False,
+        use_layer_norm: bool = False,
         use_bias: bool = True,
     ) -> None:
         super().__init__()
@@ -64,6 +65,7 @@ class DenseEncoder(nn.Module):
             n_hidden=n_hidden,
             dropout_rate=dropout_rate,
             use_batch_norm=use_batch_norm,
+            use_layer_norm=use_layer_norm,
             bias=use_bias,
         )
         self.input_weights = split_first_layer(self.hidden, n_input)

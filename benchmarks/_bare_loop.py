@@ -16,22 +16,31 @@ from torch import nn
 from torch.nn import functional
 
 from scsalient import objective
-from scsalient.module._contrastive import TRANSPLANTED_SHARE
+from scsalient.module._contrastive import TRANSPLANTED_SHARES
 
 if TYPE_CHECKING:
     from scipy import sparse
     from torch import Tensor
 
 
+def encoder(n_genes: int, n_hidden: int, n_latent: int, *, deep: bool) -> nn.Sequential:
+    """One hidden layer, or two that are normalised."""
+    sizes = [(n_genes, n_hidden), (n_hidden, n_hidden)][: 1 + deep]
+    layers: list[nn.Module] = []
+    for n_in, n_out in sizes:
+        norm = [nn.LayerNorm(n_out, elementwise_affine=False)] if deep else []
+        layers += [nn.Linear(n_in, n_out), *norm, nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(n_hidden, 2 * n_latent))
+
+
 class BareModel(nn.Module):
     def __init__(self, n_genes: int, *, n_latent: int, n_hidden: int, likelihood: str) -> None:
         super().__init__()
         self.likelihood = likelihood
+        # Of the salient and of the background latent, as the model has them by default
         self.encoders = nn.ModuleList(
-            nn.Sequential(
-                nn.Linear(n_genes, n_hidden), nn.ReLU(), nn.Linear(n_hidden, 2 * n_latent)
-            )
-            for _ in range(2)
+            encoder(n_genes, n_hidden, n_latent, deep=deep)
+            for deep in (True, likelihood == "gaussian")
         )
         self.decoder = nn.Sequential(nn.Linear(2 * n_latent, n_hidden), nn.ReLU())
         self.output = nn.Linear(n_hidden, n_genes)
@@ -97,6 +106,7 @@ def train_bare(
     dense = torch.as_tensor(x.toarray(), device=device)
     groups = [torch.as_tensor(np.flatnonzero(mask)) for mask in (treated, ~treated)]
     tc_weight, mmd_weight, pull_weight, transplant_weight = weights
+    share = TRANSPLANTED_SHARES["real" if likelihood == "gaussian" else "counts"]
     seconds = []
     for _ in range(n_epochs):
         start = time.perf_counter()
@@ -120,7 +130,7 @@ def train_bare(
             loss = loss + mmd_weight * objective.maximum_mean_discrepancy(z_target, z[n:])
             pull = objective.expected_squared_norm(s_mean[n:], s_var[n:])
             loss = loss + pull_weight * pull.mean()
-            donors, hosts = (torch.randperm(n)[: -(-n // TRANSPLANTED_SHARE)] for _ in range(2))
+            donors, hosts = (torch.randperm(n)[: -(-n // share)] for _ in range(2))
             known = s_mean[donors].detach()
             moved = transplanted(model, batch[n + hosts], known, z[n + hosts].detach())
             moved = moved if likelihood == "gaussian" else moved.log1p()

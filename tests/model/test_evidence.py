@@ -9,7 +9,7 @@ import torch
 
 from factories import make_counts, make_model, make_trained
 from scsalient import ContrastiveVAE
-from scsalient.model._evidence import _p_value
+from scsalient.model._evidence import SalientEvidence, _p_value
 
 ONE_BATCH = np.zeros(8, dtype=int)
 # About 900 steps
@@ -22,13 +22,41 @@ def with_response():
     return make_trained(make_counts(300, 300, 20), **LONG)
 
 
-def test_p_value_against_all_exchanges():
-    gains = np.array([3.0, 1.0, 2.5, 0.0, -1.0, 0.5, 0.2, 1.5])
-    is_target = np.arange(8) < 3
-    every = [gains[list(cells)].sum() for cells in combinations(range(8), 3)]
-    exact = np.mean([total >= gains[is_target].sum() for total in every])
+def _statistics(gains, every):
+    """Larger of the standardised means of both scores for each choice of target cells."""
+    scores = np.stack([gains, np.log(0.9 + 0.1 * np.exp(gains))])
+    means = np.array([scores[:, list(cells)].mean(1) for cells in every])
+    return ((means - means.mean(0)) / means.std(0)).max(1)
+
+
+@pytest.mark.parametrize(
+    "gains", [[3.0, 1.0, 2.5, 0.0, -1.0, 0.5, 0.2, 1.5], [6.0, -0.5, -0.2, 0.8, 0.4, 0.1, 0.9, 0.3]]
+)
+def test_p_value_against_all_exchanges(gains):
+    gains, is_target = np.array(gains), np.arange(8) < 3
+    every = list(combinations(range(8), 3))
+    statistics = _statistics(gains, every)
+    exact = np.mean(statistics >= statistics[0] - 1e-6)
     estimate = _p_value(gains, is_target, ONE_BATCH, n_permutations=20_000, seed=0)
     assert estimate == pytest.approx(exact, abs=4 * np.sqrt(exact / 20_000))
+
+
+def test_few_responders_are_found_among_noise():
+    rng = np.random.default_rng(0)
+    gains, is_target = rng.normal(0, 2, 200), np.arange(200) < 100
+    gains[:100] -= gains[:100].mean() - gains[100:].mean()
+    gains[:9] = 6
+    # In the mean of 100 they are lost: their difference is less than twice its standard error
+    assert gains[:100].mean() - gains[100:].mean() < 2 * np.sqrt(2 * 2**2 / 100)
+    batches = np.zeros(200, dtype=int)
+    p_value = _p_value(gains, is_target, batches, n_permutations=9999, seed=0)
+    assert p_value < 0.01
+    assert SalientEvidence(gains[:100], gains[100:], p_value, 0.01).found
+    # Nor does it matter that salient latents do harm to the others
+    harmed = np.where(gains[:100] == 6, 6, gains[:100] - 2)
+    assert harmed.mean() < 0
+    assert SalientEvidence(harmed, gains[100:], 0.001, 0.01).found
+    assert not SalientEvidence(harmed[9:], gains[100:], 0.001, 0.01).found
 
 
 def test_p_value_of_equal_cells_is_uniform():

@@ -75,18 +75,34 @@ def test_convolutions_count_as_a_layer_of_an_encoder(n_layers, n_dense):
 @pytest.mark.parametrize(
     ("likelihood", "asked", "expected"),
     [
-        ("gaussian", None, True),
-        ("bernoulli", None, False),
-        ("nb", None, False),
-        ("gaussian", False, False),
-        ("nb", True, True),
+        ("gaussian", None, (2, 2)),
+        ("bernoulli", None, (0, 0)),
+        ("nb", None, (2, 0)),
+        ("gaussian", False, (0, 0)),
+        ("nb", True, (2, 1)),
     ],
 )
-def test_layer_norm_is_in_the_encoders_of_real_values(likelihood, asked, expected):
+def test_where_layer_norm_is(likelihood, asked, expected):
     module = make_module(likelihood=likelihood, use_layer_norm=asked)
-    for encoder in (module.salient_encoder, module.background_encoder):
-        assert bool(_of_type(encoder, nn.LayerNorm)) is expected
+    encoders = (module.salient_encoder, module.background_encoder)
+    assert tuple(len(_of_type(encoder, nn.LayerNorm)) for encoder in encoders) == expected
     assert not _of_type(module.decoder, nn.LayerNorm)
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "asked", "expected"),
+    [
+        ("gaussian", None, (2, 2)),
+        ("bernoulli", None, (2, 2)),
+        ("nb", None, (2, 1)),
+        ("zinb", 2, (2, 2)),
+        ("poisson", 1, (1, 1)),
+    ],
+)
+def test_depth_of_encoders(likelihood, asked, expected):
+    module = make_module(likelihood=likelihood, n_layers_encoder=asked)
+    encoders = (module.salient_encoder, module.background_encoder)
+    assert tuple(len(_of_type(encoder, nn.ReLU)) for encoder in encoders) == expected
 
 
 def test_batch_equals_row_by_row():

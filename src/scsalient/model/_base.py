@@ -175,6 +175,7 @@ def check_architecture(
     gaussian_variance: str,
     use_bias: bool,
     use_batch_norm: bool,
+    n_layers_encoder: int | None,
     use_layer_norm: bool | None,
     dropout_rate: float,
     **sizes: int,
@@ -202,6 +203,8 @@ def check_architecture(
     check_number("dropout_rate", dropout_rate, low=0, high=1, high_included=False)
     check_flag("use_bias", use_bias)
     check_flag("use_batch_norm", use_batch_norm)
+    if n_layers_encoder is not None:
+        check_integer("n_layers_encoder", n_layers_encoder, low=1)
     if use_layer_norm is not None:
         check_flag("use_layer_norm", use_layer_norm)
     check_network(network, likelihood, image)

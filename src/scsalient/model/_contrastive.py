@@ -50,8 +50,9 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
     n_hidden
         Width of the hidden layers.
     n_layers, n_layers_encoder
-        Number of the hidden layers of the decoder, and of each encoder. With ``"conv"`` the
-        convolutions count as one of those of an encoder; at least one dense layer follows them.
+        Number of the hidden layers of the decoder, and of each encoder. `None` for two in the
+        encoders, but one in the background encoder of counts. With ``"conv"`` the convolutions
+        count as one of those of an encoder; at least one dense layer follows them.
     likelihood
         ``"nb"``, ``"zinb"`` or ``"poisson"`` for raw counts, ``"gaussian"`` for normalised
         data, ``"bernoulli"`` for values from 0 to 1.
@@ -73,8 +74,8 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
     dropout_rate, use_batch_norm
         Dropout and batch normalisation in the hidden layers.
     use_layer_norm
-        Layer normalisation in the hidden layers of the encoders; `None` for it with
-        ``"gaussian"`` only: counts and drawn faces do better without.
+        Layer normalisation in the hidden layers of the encoders; `None` for it in both with
+        ``"gaussian"``, in the salient encoder of counts, and in none with ``"bernoulli"``.
     gaussian_variance
         Variance of ``"gaussian"``: learned for each variable, or fixed at 1 (squared error, as
         in the paper).
@@ -124,7 +125,7 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
         n_background_latent: int = 10,
         n_hidden: int = 128,
         n_layers: int = 1,
-        n_layers_encoder: int = 2,
+        n_layers_encoder: int | None = None,
         likelihood: Literal["gaussian", "bernoulli", "poisson", "nb", "zinb"] = "nb",
         network: Literal["dense", "conv"] = "dense",
         decoder: Literal["joint", "additive"] = "joint",

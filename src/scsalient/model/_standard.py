@@ -36,7 +36,7 @@ class StandardVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin):
         Dimensions of the latent.
     n_hidden, n_layers, n_layers_encoder, likelihood, network, gaussian_variance, use_bias, \
 dropout_rate, use_batch_norm, use_layer_norm
-        As in :class:`ContrastiveVAE`.
+        As in :class:`ContrastiveVAE`, whose background encoder is the encoder here.
 
     Examples
     --------
@@ -59,7 +59,7 @@ dropout_rate, use_batch_norm, use_layer_norm
         n_latent: int = 10,
         n_hidden: int = 128,
         n_layers: int = 1,
-        n_layers_encoder: int = 2,
+        n_layers_encoder: int | None = None,
         likelihood: Literal["gaussian", "bernoulli", "poisson", "nb", "zinb"] = "nb",
         network: Literal["dense", "conv"] = "dense",
         gaussian_variance: Literal["fixed", "learned"] = "learned",

@@ -72,10 +72,12 @@ class LatentModule(BaseModuleClass):
     n_hidden, dropout_rate, use_batch_norm, use_bias
         Shape of the networks.
     n_layers, n_layers_encoder
-        Hidden layers of the decoder and of each encoder. The convolutions of an encoder count as
-        one of its layers, and at least one dense layer follows them.
+        Hidden layers of the decoder and of each encoder; `None` for two in the encoders, but one
+        in the background encoder of counts. The convolutions of an encoder count as one of its
+        layers, and at least one dense layer follows them.
     use_layer_norm
-        Layer normalisation in the encoders; `None` for it where the data may take any value.
+        Layer normalisation in the encoders; `None` for it in the salient encoder of counts and in
+        both where the data may take any value.
     network
         ``"dense"``, or ``"conv"`` for images.
     image_shape
@@ -98,7 +100,7 @@ class LatentModule(BaseModuleClass):
         n_continuous: int = 0,
         n_hidden: int = 128,
         n_layers: int = 1,
-        n_layers_encoder: int = 2,
+        n_layers_encoder: int | None = None,
         use_layer_norm: bool | None = None,
         dropout_rate: float = 0.0,
         use_batch_norm: bool = False,
@@ -128,23 +130,31 @@ class LatentModule(BaseModuleClass):
             gaussian_variance=gaussian_variance,
             library_is_size_factor=use_size_factor,
         )
-        self._encoder_kwargs: dict[str, Any] = {
-            "n_layers": n_layers_encoder,
-            "use_layer_norm": self.likelihood.support == "real"
-            if use_layer_norm is None
-            else use_layer_norm,
-        }
+        self._n_layers_encoder = n_layers_encoder
+        self._use_layer_norm = use_layer_norm
         self._n_layers_decoder = n_layers
         self._image_shape = image_shape if network == "conv" else None
-        self.background_encoder = self._build_encoder(n_input, n_background_latent)
+        self.background_encoder = self._build_encoder("background", n_input, n_background_latent)
         self.decoder = (
             self._build_additive(n_input)
             if decoder == "additive"
             else self._build_decoder(n_salient_latent + n_background_latent, n_input)
         )
 
-    def _build_encoder(self, n_input: int, n_latent: int) -> DenseEncoder | ConvEncoder:
-        kwargs = self._network_kwargs | self._encoder_kwargs
+    def _encoder_shape(self, kind: Literal["salient", "background"]) -> dict[str, Any]:
+        # As measured: docs, benchmarks
+        salient, support = kind == "salient", self.likelihood.support
+        n_layers, use_layer_norm = self._n_layers_encoder, self._use_layer_norm
+        if n_layers is None:
+            n_layers = 2 if salient or support != "counts" else 1
+        if use_layer_norm is None:
+            use_layer_norm = support == "real" or (support == "counts" and salient)
+        return {"n_layers": n_layers, "use_layer_norm": use_layer_norm}
+
+    def _build_encoder(
+        self, kind: Literal["salient", "background"], n_input: int, n_latent: int
+    ) -> DenseEncoder | ConvEncoder:
+        kwargs = self._network_kwargs | self._encoder_shape(kind)
         if self._image_shape is not None:
             kwargs["n_layers"] = max(1, kwargs["n_layers"] - 1)
             return ConvEncoder(self._image_shape, n_latent, **kwargs)

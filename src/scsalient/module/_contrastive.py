@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from scsalient.loaders import NonZeros
     from scsalient.nn import Covariates
 
-# Share of the target rows whose effect goes into background rows at each step. More is slower and
-# was not better: the noise of few rows seems to help (docs, benchmarks).
-TRANSPLANTED_SHARE = 8
+# One in how many target rows gives its effect to a background row at each step, by what values the
+# data may have. More is slower and was not better: the noise of few rows seems to help (docs,
+# benchmarks).
+TRANSPLANTED_SHARES = {"counts": 16, "real": 8, "unit": 8}
 
 
 class ContrastiveVAEModule(LatentModule):
@@ -73,7 +74,7 @@ class ContrastiveVAEModule(LatentModule):
         self.mmd_weight = mmd_weight
         self.background_salient_weight = background_salient_weight
         self.transplant_weight = transplant_weight
-        self.salient_encoder = self._build_encoder(n_input, n_salient_latent)
+        self.salient_encoder = self._build_encoder("salient", n_input, n_salient_latent)
         self.discriminator = build_discriminator(
             discriminator, n_input=n_salient_latent + n_background_latent
         )
@@ -164,7 +165,8 @@ class ContrastiveVAEModule(LatentModule):
         """
         is_target = self.is_target(tensors)
         donors, hosts = (mask.nonzero().squeeze(1) for mask in (is_target, ~is_target))
-        n_pairs = min(len(hosts), -(-len(donors) // TRANSPLANTED_SHARE))
+        share = TRANSPLANTED_SHARES[self.likelihood.support]
+        n_pairs = min(len(hosts), -(-len(donors) // share))
         if not (self.transplant_weight and n_pairs):
             return salient.new_zeros(())
         donors, hosts = (_some(rows, n_pairs) for rows in (donors, hosts))

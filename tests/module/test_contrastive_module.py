@@ -76,7 +76,7 @@ def test_convolutions_count_as_a_layer_of_an_encoder(n_layers, n_dense):
     ("likelihood", "asked", "expected"),
     [
         ("gaussian", None, (2, 2)),
-        ("bernoulli", None, (0, 0)),
+        ("bernoulli", None, (2, 0)),
         ("nb", None, (2, 0)),
         ("gaussian", False, (0, 0)),
         ("nb", True, (2, 1)),
@@ -93,7 +93,7 @@ def test_where_layer_norm_is(likelihood, asked, expected):
     ("likelihood", "asked", "expected"),
     [
         ("gaussian", None, (2, 2)),
-        ("bernoulli", None, (2, 2)),
+        ("bernoulli", None, (2, 1)),
         ("nb", None, (2, 1)),
         ("zinb", 2, (2, 2)),
         ("poisson", 1, (1, 1)),

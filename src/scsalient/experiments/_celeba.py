@@ -56,13 +56,12 @@ _SIZES: dict[str, dict[str, Any]] = {
     DEFAULT: {
         "n_salient_latent": 2,
         "n_background_latent": 8,
+        "n_hidden": 256,
         "likelihood": "bernoulli",
-        # With two, the background encoder loses the pose
-        "n_layers_encoder": 1,
         "tc_weight": 5.0,
         "mmd_weight": 1500.0,
-        "background_salient_weight": 8.0,
-        "max_epochs": 80,
+        "background_salient_weight": 16.0,
+        "max_epochs": 100,
     },
 }
 # A hat hides a part of the image, and hides the hair, whose place in z it could take

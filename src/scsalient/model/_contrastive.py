@@ -51,8 +51,9 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
         Width of the hidden layers.
     n_layers, n_layers_encoder
         Number of the hidden layers of the decoder, and of each encoder. `None` for two in the
-        encoders, but one in the background encoder of counts. With ``"conv"`` the convolutions
-        count as one of those of an encoder; at least one dense layer follows them.
+        salient encoder, and in the background encoder two with ``"gaussian"`` and else one. With
+        ``"conv"`` the convolutions count as one of those of an encoder; at least one dense layer
+        follows them.
     likelihood
         ``"nb"``, ``"zinb"`` or ``"poisson"`` for raw counts, ``"gaussian"`` for normalised
         data, ``"bernoulli"`` for values from 0 to 1.
@@ -74,8 +75,8 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
     dropout_rate, use_batch_norm
         Dropout and batch normalisation in the hidden layers.
     use_layer_norm
-        Layer normalisation in the hidden layers of the encoders; `None` for it in both with
-        ``"gaussian"``, in the salient encoder of counts, and in none with ``"bernoulli"``.
+        Layer normalisation in the hidden layers of the encoders; `None` for it in the salient
+        encoder, and with ``"gaussian"`` in the background encoder as well.
     gaussian_variance
         Variance of ``"gaussian"``: learned for each variable, or fixed at 1 (squared error, as
         in the paper).

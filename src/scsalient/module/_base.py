@@ -72,12 +72,13 @@ class LatentModule(BaseModuleClass):
     n_hidden, dropout_rate, use_batch_norm, use_bias
         Shape of the networks.
     n_layers, n_layers_encoder
-        Hidden layers of the decoder and of each encoder; `None` for two in the encoders, but one
-        in the background encoder of counts. The convolutions of an encoder count as one of its
-        layers, and at least one dense layer follows them.
+        Hidden layers of the decoder and of each encoder; `None` for two in the salient encoder,
+        and in the background encoder two where the data may take any value and else one. The
+        convolutions of an encoder count as one of its layers, and at least one dense layer
+        follows them.
     use_layer_norm
-        Layer normalisation in the encoders; `None` for it in the salient encoder of counts and in
-        both where the data may take any value.
+        Layer normalisation in the encoders; `None` for it in the salient encoder, and in the
+        background encoder where the data may take any value.
     network
         ``"dense"``, or ``"conv"`` for images.
     image_shape
@@ -143,13 +144,12 @@ class LatentModule(BaseModuleClass):
 
     def _encoder_shape(self, kind: Literal["salient", "background"]) -> dict[str, Any]:
         # As measured: docs, benchmarks
-        salient, support = kind == "salient", self.likelihood.support
+        deep = kind == "salient" or self.likelihood.support == "real"
         n_layers, use_layer_norm = self._n_layers_encoder, self._use_layer_norm
-        if n_layers is None:
-            n_layers = 2 if salient or support != "counts" else 1
-        if use_layer_norm is None:
-            use_layer_norm = support == "real" or (support == "counts" and salient)
-        return {"n_layers": n_layers, "use_layer_norm": use_layer_norm}
+        return {
+            "n_layers": (2 if deep else 1) if n_layers is None else n_layers,
+            "use_layer_norm": deep if use_layer_norm is None else use_layer_norm,
+        }
 
     def _build_encoder(
         self, kind: Literal["salient", "background"], n_input: int, n_latent: int

@@ -112,13 +112,13 @@ class EvidenceMixin(LatentModel):
 
         A model always finds salient latents, also where there is nothing to find, and they always
         explain the cells that it was trained on. So the cells that it was *not* trained on are
-        asked. The gain of a cell is :math:`\log p(x \mid \bar s, \bar z) - \log p(x \mid 0,
-        \bar z)` with its posterior means :math:`\bar s, \bar z`. If target and background cells
-        are alike, the encoders treat both alike, and held-out cells of the two roles can be
-        exchanged. The difference of their gains is therefore compared with that after random
-        exchanges of the roles, within each batch. Whatever the model, the number of cells and the
-        distribution of the gains, at most a share ``level`` of data with nothing to find then count
-        as found.
+        asked. The gain of a cell is :math:`\log p(x \mid \overline{s}, \overline{z}) - \log p(x
+        \mid 0, \overline{z})` with its posterior means :math:`\overline{s}, \overline{z}`. If
+        target and background cells are alike, the encoders treat both alike, and held-out cells of
+        the two roles can be exchanged. The difference of their gains is therefore compared with
+        that after random exchanges of the roles, within each batch. Whatever the model, the number
+        of cells and the distribution of the gains, at most a share ``level`` of data with nothing
+        to find then count as found.
 
         Where all target cells respond a little, the mean of the gains :math:`g` tells most; where
         few respond, that of :math:`\log(0.9 + 0.1 e^g)`, the log-likelihood ratio of a mixture in

@@ -1,6 +1,6 @@
 """From the registry to minibatches: splits, pairing and reading."""
 
-from scsalient.loaders._batches import BatchLoader
+from scsalient.loaders._batches import BatchLoader, Minibatches
 from scsalient.loaders._nonzeros import NonZeros
 from scsalient.loaders._pairing import ConsecutiveBatches, PairedBatches, UnpairedBatches
 from scsalient.loaders._rows import Rows, RowsOnDevice
@@ -9,6 +9,7 @@ from scsalient.loaders._splits import RoleDataSplitter
 __all__ = [
     "BatchLoader",
     "ConsecutiveBatches",
+    "Minibatches",
     "NonZeros",
     "PairedBatches",
     "RoleDataSplitter",

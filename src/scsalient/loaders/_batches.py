@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Literal, TypeVar
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -13,7 +15,7 @@ from scsalient import _keys
 from scsalient.loaders._rows import Rows, RowsOnDevice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from concurrent.futures import Future
 
     from torch import Tensor
@@ -33,6 +35,31 @@ READ_AT_ONCE = 32
 _MAX_ROWS_AT_ONCE = 8192
 
 
+@dataclass(frozen=True)
+class Minibatches:
+    """Minibatches for several steps of an optimiser, of cells that lie on an accelerator.
+
+    Parameters
+    ----------
+    rows
+        The cells.
+    positions
+        Positions of the cells of each minibatch, on the device.
+    first, n_in_epoch
+        How many minibatches of the epoch came before these, and how many it has.
+    """
+
+    rows: RowsOnDevice
+    positions: Sequence[Tensor]
+    first: int
+    n_in_epoch: int
+
+    def progress(self) -> Iterator[float]:
+        """Share of the epoch that is done before each minibatch."""
+        for i in range(len(self.positions)):
+            yield (self.first + i) / self.n_in_epoch
+
+
 class BatchLoader:
     """Minibatches of tensors; lightning takes it as a data loader.
 
@@ -50,6 +77,9 @@ class BatchLoader:
     storage
         Where the data stay: ``"device"``, ``"host"``, or ``"auto"`` for the device if it is
         an accelerator with room for them.
+    steps_at_once
+        How many minibatches to give at once, as :class:`Minibatches`, where the data stay on the
+        device. With 1, and where they do not, one comes after the other.
     """
 
     def __init__(
@@ -59,6 +89,7 @@ class BatchLoader:
         *,
         device: torch.device | None = None,
         storage: Storage = "auto",
+        steps_at_once: int = 1,
     ) -> None:
         # By these names lightning sets the epoch, as with PyTorch's loader without batching.
         self.sampler = sampler
@@ -66,14 +97,21 @@ class BatchLoader:
         self._rows = rows
         self._device = torch.device("cpu") if device is None else device
         self._resident = _on_device(rows, self._device, storage)
+        self._n_together = 1 if self._resident is None else steps_at_once
 
     def __len__(self) -> int:
-        """Number of minibatches in an epoch."""
+        """How often an epoch gives something."""
+        return -(-self._n_batches // self._n_together)
+
+    @property
+    def _n_batches(self) -> int:
         return len(self.sampler)  # type: ignore[arg-type]
 
-    def __iter__(self) -> Iterator[dict[str, Tensor]]:
-        """Tensors of each minibatch by name, on the device."""
-        if self._resident is not None:
+    def __iter__(self) -> Iterator[Any]:
+        """Tensors of each minibatch by name, on the device, or several minibatches."""
+        if self._resident is not None and self._n_together > 1:
+            yield from self._together(self._resident)
+        elif self._resident is not None:
             yield from map(self._resident.tensors, self.sampler)
         elif self._rows.on_disk:
             parts = _ahead(self._read, _reads(self.sampler))
@@ -83,6 +121,16 @@ class BatchLoader:
             yield from map(self._rows.tensors, self.sampler)
         else:
             yield from _ahead(lambda batch: self._moved(self._rows.tensors(batch)), self.sampler)
+
+    def _together(self, rows: RowsOnDevice) -> Iterator[Minibatches]:
+        batches, first = iter(self.sampler), 0
+        while some := list(islice(batches, self._n_together)):
+            # One transfer for all
+            positions = torch.from_numpy(np.concatenate(some)).to(self._device)
+            yield Minibatches(
+                rows, positions.split([len(batch) for batch in some]), first, self._n_batches
+            )
+            first += len(some)
 
     def _read(self, chunk: list[np.ndarray]) -> tuple[Rows, list[np.ndarray]]:
         rows = self._rows.load(np.concatenate(chunk))
@@ -103,13 +151,15 @@ class BatchLoader:
 def _on_device(rows: Rows, device: torch.device, storage: Storage) -> RowsOnDevice | None:
     if storage == "host" or rows.on_disk:
         return None
-    if storage == "auto":
-        if device.type != "cuda":
+    if device not in rows.kept:
+        if storage == "auto" and not _has_room(device, RowsOnDevice.n_bytes(rows)):
             return None
-        free, _ = torch.cuda.mem_get_info(device)
-        if RowsOnDevice.n_bytes(rows) > _MAX_SHARE * free:
-            return None
-    return RowsOnDevice(rows, device)
+        rows.kept[device] = RowsOnDevice(rows, device)
+    return rows.kept[device]
+
+
+def _has_room(device: torch.device, n_bytes: int) -> bool:
+    return device.type == "cuda" and n_bytes <= _MAX_SHARE * torch.cuda.mem_get_info(device)[0]
 
 
 def _reads(batches: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:

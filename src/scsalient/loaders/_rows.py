@@ -60,6 +60,8 @@ class Rows:
         self.x = x
         self.columns = columns
         self.scale = scale
+        # By device, so that one copy there serves all
+        self.kept: dict[torch.device, RowsOnDevice] = {}
         # Once: an entry that is stored twice would count as two
         self._distinct = sparse.issparse(x) and x.has_canonical_format
 
@@ -145,18 +147,16 @@ class RowsOnDevice:
     """
 
     def __init__(self, rows: Rows, device: torch.device) -> None:
-        self._device = device
+        self.device = device
+        # In which the values lie there
+        self.dtype = _kept(rows.x)
         self._scale = rows.scale
         self._columns = {key: values.to(device) for key, values in rows.columns.items()}
-        self._n_vars = rows.x.shape[1]
-        self._dense: Tensor | None = None
-        if sparse.issparse(rows.x):
-            # On the host too: the size of what is gathered is then known without waiting.
-            self._ends = rows.x.indptr.astype(np.int64)
-            self._indices = torch.from_numpy(rows.x.indices).to(device)
-            self._values = torch.from_numpy(rows.x.data.astype(_kept(rows.x))).to(device)
-        else:
-            self._dense = torch.from_numpy(rows.x.astype(_kept(rows.x))).to(device)
+        self._values: Tensor | _SparseOnDevice = (
+            _SparseOnDevice(rows.x, device)
+            if sparse.issparse(rows.x)
+            else torch.from_numpy(rows.x.astype(self.dtype)).to(device)
+        )
 
     @staticmethod
     def n_bytes(rows: Rows) -> int:
@@ -167,26 +167,42 @@ class RowsOnDevice:
 
     def tensors(self, positions: np.ndarray) -> dict[str, Tensor]:
         """As :meth:`Rows.tensors`, on the device."""
-        index = torch.from_numpy(positions).to(self._device)
-        x = self._dense[index] if self._dense is not None else self._gathered(positions)
-        x = x.float()
+        return self.at(torch.from_numpy(positions).to(self.device))
+
+    def at(self, positions: Tensor) -> dict[str, Tensor]:
+        """As :meth:`tensors`, of positions on the device, without waiting for it."""
+        x = self._values[positions].float()
         if self._scale != 1:
             x /= self._scale
-        return {REGISTRY_KEYS.X_KEY: x} | {k: v[index] for k, v in self._columns.items()}
+        return {REGISTRY_KEYS.X_KEY: x} | {k: v[positions] for k, v in self._columns.items()}
 
-    def _gathered(self, positions: np.ndarray) -> Tensor:
-        starts = self._ends[positions]
-        lengths = self._ends[positions + 1] - starts
-        first = np.concatenate([[0], np.cumsum(lengths)])
-        total = int(first[-1])
-        # One transfer: length of each row, and how far its entries lie from their new place.
-        plan = torch.from_numpy(np.stack([lengths, starts - first[:-1]])).to(self._device)
-        spread = torch.arange(len(positions), device=self._device)
-        row = torch.repeat_interleave(spread, plan[0], output_size=total)
-        entry = torch.arange(total, device=self._device) + plan[1][row]
-        x = self._values.new_zeros(len(positions), self._n_vars)
-        x[row, self._indices[entry].long()] = self._values[entry]
-        return x
+
+class _SparseOnDevice:
+    """A CSR matrix of which rows become dense.
+
+    All shapes depend on the number of rows alone, so that the host need not know how many
+    entries they have: each row is taken to be as long as the longest one.
+    """
+
+    def __init__(self, x: Any, device: torch.device) -> None:
+        if not x.has_canonical_format:
+            x = x.copy()
+            x.sum_duplicates()
+        lengths = np.diff(x.indptr)
+        self._n_columns = x.shape[1]
+        self._starts = torch.from_numpy(x.indptr[:-1].astype(np.int64)).to(device)
+        self._lengths = torch.from_numpy(lengths).to(device)
+        self._places = torch.arange(int(lengths.max(initial=0)), device=device)
+        self._columns = torch.from_numpy(x.indices).to(device)
+        self._values = torch.from_numpy(x.data.astype(_kept(x))).to(device)
+
+    def __getitem__(self, rows: Tensor) -> Tensor:
+        # What lies beyond the end of a row goes to a column that is cut off
+        outside = self._places >= self._lengths[rows, None]
+        entries = (self._starts[rows, None] + self._places).masked_fill_(outside, 0)
+        columns = self._columns[entries].long().masked_fill_(outside, self._n_columns)
+        dense = self._values.new_zeros(len(rows), self._n_columns + 1)
+        return dense.scatter_(1, columns, self._values[entries])[:, :-1].contiguous()
 
 
 def _kept(x: Any) -> np.dtype:

@@ -48,6 +48,8 @@ class RoleDataSplitter(pl.LightningDataModule):
     storage
         Where data in memory stay during training: ``"device"``, ``"host"``, or ``"auto"`` for
         the device if it is an accelerator with room for them.
+    steps_at_once
+        How many minibatches to train on at once, where data stay on the device.
 
     Raises
     ------
@@ -65,12 +67,14 @@ class RoleDataSplitter(pl.LightningDataModule):
         shuffle_set_split: bool = True,
         batch_size: int = 128,
         storage: Storage = "auto",
+        steps_at_once: int = 1,
     ) -> None:
         super().__init__()
         if storage not in STORAGES:
             msg = f"`storage` should be one of {list(STORAGES)}, found {storage!r}."
             raise ValueError(msg)
         check_integer("batch_size", batch_size, low=1)
+        check_integer("steps_at_once", steps_at_once, low=1)
         if validation_size is not None:
             check_number("validation_size", validation_size, low=0, high=1, high_included=False)
         if train_size is None:
@@ -85,6 +89,7 @@ class RoleDataSplitter(pl.LightningDataModule):
         self.adata_manager = adata_manager
         self.batch_size = batch_size
         self.storage = storage
+        self.steps_at_once = steps_at_once
 
         # Kept, for processes that are started later do not know of scvi-tools' setting.
         self._seed = settings.seed
@@ -129,7 +134,9 @@ class RoleDataSplitter(pl.LightningDataModule):
             rank=rank,
             world_size=world_size,
         )
-        return self._loader(rows, batches)
+        # Several devices exchange gradients at each step; a limit on the steps counts each
+        alone = world_size == 1 and (self.trainer is None or self.trainer.max_steps < 0)
+        return self._loader(rows, batches, steps_at_once=self.steps_at_once if alone else 1)
 
     def val_dataloader(self) -> BatchLoader | list:
         """Every validation cell once."""
@@ -178,6 +185,10 @@ class RoleDataSplitter(pl.LightningDataModule):
             raise ValueError(msg)
         return self.trainer.global_rank, n_devices
 
-    def _loader(self, rows: Rows, batches: Sampler[np.ndarray]) -> BatchLoader:
+    def _loader(
+        self, rows: Rows, batches: Sampler[np.ndarray], *, steps_at_once: int = 1
+    ) -> BatchLoader:
         device = None if self.trainer is None else self.trainer.strategy.root_device
-        return BatchLoader(rows, batches, device=device, storage=self.storage)
+        return BatchLoader(
+            rows, batches, device=device, storage=self.storage, steps_at_once=steps_at_once
+        )

@@ -109,6 +109,10 @@ class TrainingMixin(LatentModel):
         datasplitter_kwargs
             ``storage``: where data in memory stay during training, ``"device"``, ``"host"``, or
             ``"auto"``, the default, for the device if it is an accelerator with room for them.
+            ``steps_at_once``: how many minibatches Lightning counts as one of its batches where
+            the data stay on the device; by default 32 for a contrastive model, whose steps a CUDA
+            device then replays as graphs, and else 1. Callbacks are called once for all of them,
+            and a learning rate that one changes has no effect on a graph: with 1 there are none.
         plan_kwargs
             Arguments of the training plan, for instance ``lr`` or ``kl_warmup``.
         **trainer_kwargs
@@ -131,6 +135,8 @@ class TrainingMixin(LatentModel):
         if max_epochs is not None:
             check_integer("max_epochs", max_epochs, low=1)
         check_flag("early_stopping", early_stopping)
+        splitter_kwargs: dict[str, Any] = {"steps_at_once": self._training_plan_cls.steps_at_once}
+        splitter_kwargs |= datasplitter_kwargs or {}
         splitter = RoleDataSplitter(
             self.adata_manager,
             self._groups(),
@@ -138,8 +144,14 @@ class TrainingMixin(LatentModel):
             validation_size=validation_size,
             shuffle_set_split=shuffle_set_split,
             batch_size=batch_size,
-            **(datasplitter_kwargs or {}),
+            **splitter_kwargs,
         )
+        if splitter.steps_at_once > self._training_plan_cls.steps_at_once == 1:
+            msg = (
+                f"`steps_at_once` should be 1 for {type(self).__name__}, found "
+                f"{splitter.steps_at_once}."
+            )
+            raise ValueError(msg)
         for argument, wanted in (
             ("early_stopping=True` watches the ELBO of", early_stopping),
             ("silhouette_key` is looked at along with", silhouette_key is not None),
@@ -153,7 +165,8 @@ class TrainingMixin(LatentModel):
         check_plan_arguments(self._training_plan_cls, {} if plan_kwargs is None else plan_kwargs)
         # scvi-tools asks cuDNN to try out algorithms; fixed ones keep runs reproducible.
         trainer_kwargs.setdefault("benchmark", False)
-        trainer_kwargs.setdefault("log_every_n_steps", min(10, splitter.n_steps_per_epoch))
+        n_batches = -(-splitter.n_steps_per_epoch // splitter.steps_at_once)
+        trainer_kwargs.setdefault("log_every_n_steps", min(10, n_batches))
         callbacks = list(trainer_kwargs.pop("callbacks", []))
         if silhouette_key is not None:
             callbacks.append(self._silhouette_monitor(silhouette_key))

@@ -92,6 +92,17 @@ class ContrastiveVAEModule(LatentModule):
         """Rows that may have a salient part: all but the background, shape ``(n_rows,)``."""
         return tensors[_keys.TENSOR_ROLE].squeeze(-1) != Role.BACKGROUND.value
 
+    def group_rows(self, tensors: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """Positions in the minibatch of the rows that :meth:`is_target` names, and of the others.
+
+        An accelerator has to be waited for to count them, unless they come with the minibatch.
+        """
+        known = tensors.get(_keys.TENSOR_GROUP_ROWS)
+        if known is not None:
+            return known
+        is_target = self.is_target(tensors)
+        return is_target.nonzero().squeeze(1), (~is_target).nonzero().squeeze(1)
+
     def generative(
         self, tensors: dict[str, Tensor], samples: dict[str, Tensor]
     ) -> dict[str, Tensor]:
@@ -163,15 +174,15 @@ class ContrastiveVAEModule(LatentModule):
         Only the salient encoder learns from it. What it should find are means of the posterior:
         with draws, the spread of a weak effect's posterior feeds itself until nothing is left.
         """
-        is_target = self.is_target(tensors)
-        donors, hosts = (mask.nonzero().squeeze(1) for mask in (is_target, ~is_target))
+        donors, hosts = self.group_rows(tensors)
         share = TRANSPLANTED_SHARES[self.likelihood.support]
         n_pairs = min(len(hosts), -(-len(donors) // share))
         if not (self.transplant_weight and n_pairs):
             return salient.new_zeros(())
         donors, hosts = (_some(rows, n_pairs) for rows in (donors, hosts))
         # What is moved is another matrix: its entries are not those at hand
-        host = {k: tensor[hosts] for k, tensor in tensors.items() if k != _keys.TENSOR_NONZEROS}
+        others = (_keys.TENSOR_NONZEROS, _keys.TENSOR_GROUP_ROWS)
+        host = {key: tensor[hosts] for key, tensor in tensors.items() if key not in others}
         covariates = self.covariates(host)
         salient = salient[donors].detach()
         moved = self._moved(host, salient, background[hosts].detach())
@@ -195,14 +206,14 @@ class ContrastiveVAEModule(LatentModule):
         self, tensors: dict[str, Tensor], samples: dict[str, Tensor]
     ) -> tuple[Tensor, Tensor]:
         """Samples of ``s`` and ``z`` of the target rows."""
-        rows = self.is_target(tensors).nonzero().squeeze(1)
+        rows, _ = self.group_rows(tensors)
         return samples["salient"][rows], samples["background"][rows]
 
     def discriminator_step(self, tensors: dict[str, Tensor], samples: dict[str, Tensor]) -> Tensor:
         """Loss of the discriminator on the target rows' samples, which count as constants."""
         constants = {kind: sample.detach() for kind, sample in samples.items()}
         salient, background = self._target_pairs(tensors, constants)
-        order = torch.randperm(salient.shape[0], device=salient.device)
+        order = _random_order(len(salient), salient.device)
         return objective.discriminator_loss(
             self.discriminator, salient, background, permuted_salient=salient[order]
         )
@@ -220,4 +231,11 @@ def _evaluating(network: nn.Module) -> Iterator[None]:
 
 
 def _some(rows: Tensor, n: int) -> Tensor:
-    return rows[torch.randperm(len(rows), device=rows.device)[:n]]
+    return rows[_random_order(len(rows), rows.device)[:n]]
+
+
+def _random_order(n: int, device: torch.device) -> Tensor:
+    if device.type == "cpu":
+        return torch.randperm(n)
+    # PyTorch's own goes through the host, for which a recorded step cannot wait
+    return torch.rand(n, device=device).argsort()

@@ -30,12 +30,20 @@ class RunningMeans:
         weight
             How much they count, for instance their number of rows.
         """
+        self.add_row(tuple(values), self.row(values), weight=weight)
+
+    @staticmethod
+    def row(values: dict[str, Tensor | float]) -> Tensor:
+        """The values in one tensor, shape ``(n_values,)``, without a gradient."""
         device = next(v.device for v in values.values() if isinstance(v, torch.Tensor))
-        row = torch.stack(
+        return torch.stack(
             [torch.as_tensor(v, dtype=torch.float32, device=device) for v in values.values()]
         ).detach()
+
+    def add_row(self, names: tuple[str, ...], row: Tensor, *, weight: float) -> None:
+        """As :meth:`add`, of what :meth:`row` gives."""
         if self._sums is None:
-            self._names, self._sums = tuple(values), torch.zeros_like(row)
+            self._names, self._sums = names, torch.zeros_like(row)
         self._sums.add_(row, alpha=weight)
         self._weight += weight
 

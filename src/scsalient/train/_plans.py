@@ -8,14 +8,19 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import torch
 from scvi.train import TrainingPlan
 
-from scsalient import objective
+from scsalient import _keys, objective
 from scsalient._arguments import check_number
+from scsalient.loaders import Minibatches
+from scsalient.train._graphs import StepGraphs
 from scsalient.train._means import RunningMeans
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from scvi.module.base import LossOutput
     from torch import Tensor
 
+    from scsalient.loaders import RowsOnDevice
     from scsalient.module import ContrastiveVAEModule, LatentModule
 
 
@@ -75,23 +80,37 @@ class VAETrainingPlan(TrainingPlan):
         }
     )
 
+    # How many steps of the optimiser the plan can take in one of Lightning's
+    steps_at_once: ClassVar[int] = 1
+
     def _optimizer_creator_fn(self, optimizer_cls: Any) -> Any:
-        # One kernel for all parameters instead of several for each
         return lambda parameters: optimizer_cls(
-            parameters, lr=self.lr, eps=self.eps, weight_decay=self.weight_decay, fused=True
+            parameters,
+            lr=self.lr,
+            eps=self.eps,
+            weight_decay=self.weight_decay,
+            **self._kind_of_adam,
         )
+
+    @property
+    def _kind_of_adam(self) -> dict[str, Any]:
+        # One kernel for all parameters instead of several for each, which a graph can hold
+        return {"fused": True, "capturable": self.device.type == "cuda"}
 
     @property
     def progress(self) -> float:
         """Share of the planned training that is done, from 0 to 1."""
         trainer = self._trainer if hasattr(self, "_trainer") else None
+        n_batches = None if trainer is None else trainer.num_training_batches
+        if trainer is None or not isinstance(n_batches, int) or n_batches < 1:
+            return self._progress(0.0)
+        return self._progress(trainer.fit_loop.epoch_loop.batch_idx / n_batches)
+
+    def _progress(self, share_of_epoch: float) -> float:
+        trainer = self._trainer if hasattr(self, "_trainer") else None
         if trainer is None or trainer.max_epochs is None or trainer.max_epochs < 1:
             return 1.0
-        n_batches = trainer.num_training_batches
-        within = 0.0
-        if isinstance(n_batches, int) and n_batches > 0:
-            within = trainer.fit_loop.epoch_loop.batch_idx / n_batches
-        return min(1.0, (self.current_epoch + within) / trainer.max_epochs)
+        return min(1.0, (self.current_epoch + share_of_epoch) / trainer.max_epochs)
 
     @property
     def kl_weight(self) -> float:
@@ -107,31 +126,41 @@ class VAETrainingPlan(TrainingPlan):
         kl_weight = self.kl_weight
         _, _, loss_output = self.forward(batch, loss_kwargs={"kl_weight": kl_weight})
         self._record(loss_output, "train", kl_weight=kl_weight)
+        self._log_at_end_of_epoch()
         return loss_output.loss
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        """Objective of validation cells."""
-        _, _, loss_output = self.forward(batch, loss_kwargs={"kl_weight": self.kl_weight})
+        """Objective of validation cells, with the weights that the epoch has led to."""
+        kl_weight = objective.linear_warmup(self._progress(1.0), self._kl_warmup)
+        _, _, loss_output = self.forward(batch, loss_kwargs={"kl_weight": kl_weight})
         self._record(loss_output, "validation")
 
     def _record(
         self, loss_output: LossOutput, mode: Literal["train", "validation"], **others: float
     ) -> None:
-        """Add a minibatch to the means of the epoch, and log them with the last one.
+        """Add a minibatch to the means of the epoch.
 
         Lightning's own log takes as long as a small network when a dozen terms go through it at
         each step.
         """
+        terms = self._terms(loss_output, mode, **others)
+        self._means[mode].add(terms, weight=loss_output.n_obs_minibatch)
+
+    @staticmethod
+    def _terms(
+        loss_output: LossOutput, mode: Literal["train", "validation"], **others: float | Tensor
+    ) -> dict[str, Any]:
         n_rows = loss_output.n_obs_minibatch
         reconstruction = loss_output.reconstruction_loss_sum / n_rows
         kl = loss_output.kl_local_sum / n_rows
         terms = {"elbo": reconstruction + kl, "reconstruction_loss": reconstruction, "kl_local": kl}
         terms |= loss_output.extra_metrics
         values = {f"{mode}_loss": loss_output.loss}
-        values |= {f"{name}_{mode}": value for name, value in terms.items()} | others
-        self._means[mode].add(values, weight=n_rows)
-        if mode == "train" and self.trainer.is_last_batch:
-            self._log_means(mode)
+        return values | {f"{name}_{mode}": value for name, value in terms.items()} | others
+
+    def _log_at_end_of_epoch(self) -> None:
+        if self.trainer.is_last_batch:
+            self._log_means("train")
 
     def _log_means(self, mode: Literal["train", "validation"]) -> None:
         means = self._means[mode].pop(self.trainer.strategy.reduce)
@@ -211,6 +240,8 @@ class ContrastiveTrainingPlan(VAETrainingPlan):
         module.discriminator.requires_grad_(module.tc_weight > 0)
         self._penalty_warmup = penalty_warmup
         self._discriminator_lr = discriminator_lr
+        self._graphs: StepGraphs | None = None
+        self._names_of_terms: tuple[str, ...] = ()
 
     without_effect = VAETrainingPlan.without_effect | {
         "reduce_lr_on_plateau",
@@ -221,51 +252,138 @@ class ContrastiveTrainingPlan(VAETrainingPlan):
         "lr_min",
     }
 
+    steps_at_once = 32
+
     def configure_optimizers(self) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
         """Optimiser of encoders, decoder and likelihood, and optimiser of the discriminator."""
         discriminator = list(self.module.discriminator.parameters())
         theirs = {id(p) for p in discriminator}
         others = [p for p in self.module.parameters() if p.requires_grad and id(p) not in theirs]
         return self.get_optimizer_creator()(others), torch.optim.Adam(
-            discriminator, lr=self._discriminator_lr, fused=True
+            discriminator, lr=self._discriminator_lr, **self._kind_of_adam
         )
 
-    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
-        """One step of the encoders and decoder, and one of the discriminator.
+    def training_step(self, batch: dict[str, Tensor] | Minibatches, batch_idx: int) -> Tensor:
+        """One step of the encoders and decoder, and one of the discriminator, or several."""
+        if isinstance(batch, Minibatches):
+            loss = self._replay(batch) if self._can_replay else self._take_steps(batch)
+        else:
+            loss = self._take_step(batch, self.progress)
+        self._log_at_end_of_epoch()
+        # Lightning does not step on it; callbacks look at it.
+        return loss
+
+    def _take_step(self, batch: dict[str, Tensor], progress: float) -> Tensor:
+        weights = self._weights(progress)
+        loss_output = self._optimize(batch, weights, self.optimizers())
+        self._record(loss_output, "train", kl_weight=weights["kl_weight"])
+        return loss_output.loss.detach()
+
+    def _weights(self, progress: float) -> dict[str, float]:
+        return {
+            "kl_weight": objective.linear_warmup(progress, self._kl_warmup),
+            "penalty_weight": objective.linear_warmup(progress, self._penalty_warmup),
+        }
+
+    def _optimize(
+        self, batch: dict[str, Any], weights: dict[str, Any], optimizers: Sequence[Any]
+    ) -> LossOutput:
+        """Step of both optimisers.
 
         Neither loss sends a gradient where the other does, so that one pass backward serves both.
         """
-        optimizer, discriminator_optimizer = self.optimizers()
-        kl_weight = self.kl_weight
-        inference_outputs, _, loss_output = self._run(batch, kl_weight)
+        inference_outputs, _, loss_output = self.forward(batch, loss_kwargs=weights)
         objective_and_theirs = loss_output.loss
-        discriminates = self.module.tc_weight > 0
-        if discriminates:
+        if self._discriminates:
             theirs = self.module.discriminator_step(batch, inference_outputs["samples"])
             objective_and_theirs = objective_and_theirs + theirs
             loss_output.extra_metrics["discriminator_loss"] = theirs.detach()
-
-        optimizer.zero_grad()
-        discriminator_optimizer.zero_grad()
+        for optimizer in optimizers:
+            optimizer.zero_grad()
         self.manual_backward(objective_and_theirs)
-        optimizer.step()
-        if discriminates:
-            discriminator_optimizer.step()
+        for optimizer in optimizers[: 1 + self._discriminates]:
+            optimizer.step()
+        return loss_output
 
-        self._record(loss_output, "train", kl_weight=kl_weight)
-        # Lightning does not step on it; callbacks look at it.
-        return loss_output.loss.detach()
+    @property
+    def _discriminates(self) -> bool:
+        return self.module.tc_weight > 0
+
+    def _take_steps(self, batches: Minibatches) -> Tensor:
+        """Steps one after the other, launched from the host."""
+        loss = torch.zeros(())
+        for positions, share in zip(batches.positions, batches.progress(), strict=True):
+            with self._fresh_autocast():
+                loss = self._take_step(batches.rows.at(positions), self._progress(share))
+        return loss
+
+    @property
+    def _can_replay(self) -> bool:
+        # With 16-mixed the host looks at the gradients before each step
+        return self.device.type == "cuda" and self.trainer.precision in ("32-true", "bf16-mixed")
+
+    def _replay(self, batches: Minibatches) -> Tensor:
+        """Steps as recorded graphs."""
+        if self._graphs is None:
+            self._graphs = StepGraphs(self._recordable(batches.rows))
+        weights = [list(self._weights(self._progress(s)).values()) for s in batches.progress()]
+        on_device = torch.tensor(weights, device=self.device)
+        for positions, weight in zip(batches.positions, on_device, strict=True):
+            terms = self._graphs(positions, weight)
+            self._means["train"].add_row(self._names_of_terms, terms, weight=len(positions))
+            self._count_steps()
+        return terms[0].clone()
+
+    def _recordable(self, rows: RowsOnDevice) -> Any:
+        optimizers = self.optimizers(use_pl_optimizer=False)
+        group_rows: dict[int, tuple[Tensor, Tensor]] = {}
+
+        def step(positions: Tensor, weights: Tensor) -> Tensor:
+            batch: dict[str, Any] = rows.at(positions)
+            n_rows = len(positions)
+            if n_rows not in group_rows:
+                # Pairs of the same size are laid out in the same way
+                group_rows[n_rows] = self.module.group_rows(batch)
+            batch[_keys.TENSOR_GROUP_ROWS] = group_rows[n_rows]
+            kl_weight, penalty_weight = weights.unbind()
+            with self._fresh_autocast():
+                loss_output = self._optimize(
+                    batch, {"kl_weight": kl_weight, "penalty_weight": penalty_weight}, optimizers
+                )
+            terms = self._terms(loss_output, "train", kl_weight=kl_weight)
+            self._names_of_terms = tuple(terms)
+            return RunningMeans.row(terms)
+
+        return step
+
+    def _fresh_autocast(self) -> torch.autocast:
+        """Whatever precision is on, without copies of weights from the step before."""
+        kind = self.device.type
+        return torch.autocast(
+            kind,
+            dtype=torch.get_autocast_dtype(kind),
+            enabled=torch.is_autocast_enabled(kind),
+            cache_enabled=False,
+        )
+
+    def _count_steps(self) -> None:
+        # As Lightning does when its own wrapper of an optimiser steps
+        counted = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
+        for _ in range(1 + self._discriminates):
+            counted.increment_ready()
+            counted.increment_completed()
+
+    def on_fit_end(self) -> None:
+        """Give the memory of recorded steps back."""
+        if self._graphs is not None:
+            self._graphs = None
+            self.zero_grad()
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        """Objective of validation cells."""
-        _, _, loss_output = self._run(batch, self.kl_weight)
+        """Objective of validation cells, with the weights that the epoch has led to."""
+        weights = self._weights(self._progress(1.0))
+        _, _, loss_output = self.forward(batch, loss_kwargs=weights)
         self._record(loss_output, "validation")
-
-    def _run(self, batch: dict[str, Tensor], kl_weight: float) -> tuple[Any, Any, LossOutput]:
-        penalty_weight = objective.linear_warmup(self.progress, self._penalty_warmup)
-        return self.forward(
-            batch, loss_kwargs={"kl_weight": kl_weight, "penalty_weight": penalty_weight}
-        )
 
 
 def check_plan_arguments(plan: type[VAETrainingPlan], arguments: Any) -> None:

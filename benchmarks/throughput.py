@@ -160,7 +160,14 @@ def main() -> None:
     arguments.add_argument("--epochs", type=int, default=4, help="of each training")
     arguments.add_argument("--rounds", type=int, default=5)
     arguments.add_argument("--likelihoods", nargs="+", default=["gaussian", "nb", "zinb"])
+    arguments.add_argument(
+        "--matmul-precision",
+        choices=["highest", "high", "medium"],
+        default="highest",
+        help="of float32 products, for every method: see torch.set_float32_matmul_precision",
+    )
     arguments = arguments.parse_args()
+    torch.set_float32_matmul_precision(arguments.matmul_precision)
     if arguments.dry_run:
         arguments.cells, arguments.genes, arguments.batch_size = 200, 30, 32
         arguments.epochs, arguments.rounds = 2, 1
@@ -196,7 +203,7 @@ def main() -> None:
                 "of StandardVAE": _ratio(values, rates.get(f"StandardVAE {likelihood}")),
             }
         )
-    kept = ("cells", "genes", "batch_size", "epochs", "rounds")
+    kept = ("cells", "genes", "batch_size", "epochs", "rounds", "matmul_precision")
     report(
         "throughput", rows, arguments, settings={name: getattr(arguments, name) for name in kept}
     )

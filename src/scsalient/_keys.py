@@ -74,4 +74,4 @@ OBS_ROLE: Final = "role"
 # Minibatch tensors beside those of scvi.REGISTRY_KEYS
 TENSOR_ROLE: Final = "role"
 TENSOR_NONZEROS: Final = "nonzeros"
-TENSOR_GROUP_ROWS: Final = "group_rows"
+TENSOR_GROUPS: Final = "groups"

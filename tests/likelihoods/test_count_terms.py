@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scsalient.likelihoods import build_likelihood
+from scsalient.likelihoods import _count_terms, build_likelihood
 
 
 def _case(name: str, *, density: float, library: float, size_factor: bool, seed: int = 0):
@@ -45,6 +45,14 @@ def test_value_and_gradient_are_those_of_scvi_tools(name, density, size_factor):
 )
 def test_value_and_gradient_whatever_the_data(name, density, library, seed):
     _check(*_case(name, density=density, library=library, size_factor=False, seed=seed))
+
+
+@pytest.mark.parametrize("density", [0.0, 0.12, 1.0])
+@pytest.mark.parametrize("name", ["poisson", "nb", "zinb"])
+def test_value_and_gradient_with_zeros_written_out(name, density, monkeypatch):
+    # As on an accelerator, which does not look for them
+    monkeypatch.setattr(_count_terms, "_found", lambda x, _: _count_terms._AllEntries(x))
+    _check(*_case(name, density=density, library=3e3, size_factor=False))
 
 
 def _check(likelihood, outputs, x, library):

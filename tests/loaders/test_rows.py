@@ -12,7 +12,14 @@ from scipy import sparse
 from scvi import REGISTRY_KEYS
 
 from factories import make_counts, make_model
-from scsalient.loaders import BatchLoader, ConsecutiveBatches, PairedBatches, Rows, RowsOnDevice
+from scsalient.loaders import (
+    BatchLoader,
+    ConsecutiveBatches,
+    PairedBatches,
+    Rows,
+    RowsOnDevice,
+    _rows,
+)
 from scsalient.loaders._batches import _reads
 
 CELLS = np.array([7, 3, 59, 3, 0, 41, 42, 40])
@@ -56,6 +63,22 @@ def test_rows_on_a_device_are_those_in_memory(form):
     for key, value in found.items():
         torch.testing.assert_close(rows.tensors(CELLS)[key], value)
     assert found.keys() == {REGISTRY_KEYS.X_KEY, *COLUMNS}
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_rows_on_a_device_with_room_have_their_zeros_there(dtype, monkeypatch):
+    monkeypatch.setattr(_rows, "has_room", lambda *_, **__: True)
+    monkeypatch.setattr(_rows, "_ROWS_AT_ONCE", 7)
+    counts = sparse.csr_matrix(_counts(dtype))
+    resident = RowsOnDevice(Rows(counts, COLUMNS), torch.device("cpu"))
+    np.testing.assert_array_equal(resident.tensors(CELLS)["X"], counts[CELLS].toarray())
+
+
+def test_entries_stored_twice_count_as_their_sum_on_a_device():
+    x = sparse.csr_matrix((np.array([1.0, 2.0, 4.0], np.float32), [2, 2, 5], [0, 2, 3]), (2, 6))
+    found = RowsOnDevice(Rows(x, {}), torch.device("cpu")).tensors(np.array([1, 0]))["X"]
+    np.testing.assert_array_equal(found, x[[1, 0]].toarray())
+    assert x.nnz == 3
 
 
 @pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])

@@ -155,7 +155,7 @@ def test_loss_is_finite_with_one_group_only(n_target):
 def test_discriminator_step_and_objective_do_not_share_gradients():
     module, tensors = make_module().train(), make_tensors()
     inference, _, out = module(tensors)
-    module.discriminator_step(tensors, inference["samples"]).backward()
+    module.discriminator_step(inference).backward()
     assert all(p.grad is None for p in module.salient_encoder.parameters())
     assert all(p.grad is None for p in module.background_encoder.parameters())
     assert all(p.grad is None for p in module.decoder.parameters())
@@ -223,7 +223,7 @@ def test_draws_of_a_posterior_have_its_mean_and_variance():
 def _transplant(module, tensors):
     inference, _, _ = module(tensors)
     s = inference["posteriors"]["salient"].mean
-    return module._transplant(tensors, s, inference["samples"]["background"])
+    return module._transplant(tensors, inference["groups"], s, inference["samples"]["background"])
 
 
 def test_transplant_teaches_the_salient_encoder_only():
@@ -249,7 +249,8 @@ def test_transplant_is_the_surprise_at_a_known_effect():
     posterior = module.encode(x + effect, row)["salient"]
     density = torch.distributions.Normal(posterior.mean, posterior.variance.sqrt())
     expected = -density.log_prob(s).sum() - 0.5 * 2 * math.log(2 * math.pi)
-    torch.testing.assert_close(module._transplant(tensors, means, samples), expected)
+    found = module._transplant(tensors, inference["groups"], means, samples)
+    torch.testing.assert_close(found, expected)
 
 
 @pytest.mark.parametrize(("n_target", "weight"), [(0, 1.0), (6, 1.0), (3, 0.0)])
@@ -263,7 +264,7 @@ def test_transplant_leaves_the_decoder_as_it_was():
     tensors = make_tensors()
     s, z = torch.randn(6, 2), torch.randn(6, 3)
     before = {name: b.clone() for name, b in module.decoder.named_buffers()}
-    module._transplant(tensors, s, z)
+    module._transplant(tensors, module.groups(tensors), s, z)
     assert module.decoder.training
     for name, buffer in module.decoder.named_buffers():
         torch.testing.assert_close(buffer, before[name])

@@ -42,7 +42,7 @@ def test_layers_are_those_of_the_paper():
     encoder, decoder = make_encoder((64, 64, 3), n_hidden=128), make_decoder((64, 64, 3))
     weights = [tuple(p.shape) for p in encoder.convolutions.parameters() if p.ndim == 4]
     assert weights == [(32, 3, 5, 5), (64, 32, 5, 5)]
-    assert encoder.dense.mean.in_features == 128
+    assert encoder.dense.moments.in_features == 128
     weights = [tuple(p.shape) for p in decoder.parameters() if p.ndim == 4]
     assert weights == [(64, 32, 5, 5), (32, 3, 5, 5)]
 

@@ -40,6 +40,30 @@ class _ZeroTerm(torch.autograd.Function):
         return reciprocal.mul_(-theta).mul_(gradient), by_theta
 
 
+class _Excess(torch.autograd.Function):
+    """``x log(mean / (mean + theta)) + lgamma(x + theta) - lgamma(x + 1)``; zero has no part."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, mean: Tensor, theta: Tensor) -> Tensor:
+        ctx.save_for_backward(x, mean, theta)
+        ratio = (mean + _EPS).div_(mean + theta + _EPS)
+        gamma = (x + theta).lgamma_().sub_((x + 1.0).lgamma_())
+        return gamma.add_(ratio.log_().mul_(x))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor | None, Tensor | None]:
+        x, mean, theta = ctx.saved_tensors
+        by_mean = by_theta = None
+        reciprocal = (mean + theta + _EPS).reciprocal_()
+        if ctx.needs_input_grad[2]:
+            by_theta = (x + theta).digamma_().addcmul_(x, reciprocal, value=-1.0).mul_(gradient)
+            by_theta = by_theta.sum_to_size(theta.shape)
+        if ctx.needs_input_grad[1]:
+            by_mean = (mean + _EPS).reciprocal_().sub_(reciprocal).mul_(x).mul_(gradient)
+        return None, by_mean, by_theta
+
+
 def zero_log_prob(mean: Tensor, theta: Tensor) -> Tensor:
     """Log-probability of a count of zero under a negative binomial.
 
@@ -78,12 +102,7 @@ def negative_binomial_excess(
     found = _found(x, nonzeros)
     x, mean = found.x, found.of(mean)
     log_gamma, theta = found.of_columns(theta.lgamma()), found.of_columns(theta)
-    return found.row_sums(
-        x * ((mean + _EPS) / (mean + theta + _EPS)).log()
-        + (x + theta).lgamma()
-        - log_gamma
-        - (x + 1.0).lgamma()
-    )
+    return found.row_sums(_Excess.apply(x, mean, theta) - log_gamma)
 
 
 def poisson_excess(x: Tensor, rate: Tensor, nonzeros: NonZeros | None = None) -> Tensor:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from scsalient import _keys
-from scsalient.loaders._rows import Rows, RowsOnDevice
+from scsalient.loaders._rows import Rows, RowsOnDevice, has_room
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -152,14 +152,11 @@ def _on_device(rows: Rows, device: torch.device, storage: Storage) -> RowsOnDevi
     if storage == "host" or rows.on_disk:
         return None
     if device not in rows.kept:
-        if storage == "auto" and not _has_room(device, RowsOnDevice.n_bytes(rows)):
+        n_bytes = RowsOnDevice.n_bytes(rows)
+        if storage == "auto" and not has_room(device, n_bytes, share=_MAX_SHARE):
             return None
         rows.kept[device] = RowsOnDevice(rows, device)
     return rows.kept[device]
-
-
-def _has_room(device: torch.device, n_bytes: int) -> bool:
-    return device.type == "cuda" and n_bytes <= _MAX_SHARE * torch.cuda.mem_get_info(device)[0]
 
 
 def _reads(batches: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:

@@ -22,6 +22,9 @@ _CODES = (REGISTRY_KEYS.BATCH_KEY, REGISTRY_KEYS.CAT_COVS_KEY)
 # Rows that nobody asked for are read along when the gap between two runs is at most this long:
 # one longer read is quicker than two.
 _MAX_GAP = 8
+# Share of the free memory of an accelerator up to which zeros may lie there, too
+_MAX_SHARE_OF_ZEROS = 0.1
+_ROWS_AT_ONCE = 4096
 # Share of entries up to which products that leave zeros out are the faster ones
 _MAX_DENSITY = 0.2
 
@@ -136,7 +139,7 @@ def _in_memory(block: Any) -> Any:
 class RowsOnDevice:
     """Cells kept on an accelerator, so that a step waits for no transfer.
 
-    Sparse data stay CSR, and 8-bit data 8-bit.
+    Sparse data stay CSR unless there is room in plenty, and 8-bit data 8-bit.
 
     Parameters
     ----------
@@ -152,11 +155,14 @@ class RowsOnDevice:
         self.dtype = _kept(rows.x)
         self._scale = rows.scale
         self._columns = {key: values.to(device) for key, values in rows.columns.items()}
-        self._values: Tensor | _SparseOnDevice = (
-            _SparseOnDevice(rows.x, device)
-            if sparse.issparse(rows.x)
-            else torch.from_numpy(rows.x.astype(self.dtype)).to(device)
-        )
+        self._values: Tensor | _SparseOnDevice
+        if sparse.issparse(rows.x):
+            few = _SparseOnDevice(rows.x, device)
+            n_bytes = self.dtype.itemsize * rows.x.shape[0] * rows.x.shape[1]
+            roomy = has_room(device, n_bytes, share=_MAX_SHARE_OF_ZEROS)
+            self._values = few.to_dense() if roomy else few
+        else:
+            self._values = torch.from_numpy(rows.x.astype(self.dtype)).to(device)
 
     @staticmethod
     def n_bytes(rows: Rows) -> int:
@@ -196,6 +202,14 @@ class _SparseOnDevice:
         self._columns = torch.from_numpy(x.indices).to(device)
         self._values = torch.from_numpy(x.data.astype(_kept(x))).to(device)
 
+    def to_dense(self) -> Tensor:
+        """All rows, with their zeros."""
+        n_rows = len(self._starts)
+        dense = self._values.new_empty(n_rows, self._n_columns)
+        for rows in torch.arange(n_rows, device=dense.device).split(_ROWS_AT_ONCE):
+            dense[rows] = self[rows]
+        return dense
+
     def __getitem__(self, rows: Tensor) -> Tensor:
         # What lies beyond the end of a row goes to a column that is cut off
         outside = self._places >= self._lengths[rows, None]
@@ -203,6 +217,11 @@ class _SparseOnDevice:
         columns = self._columns[entries].long().masked_fill_(outside, self._n_columns)
         dense = self._values.new_zeros(len(rows), self._n_columns + 1)
         return dense.scatter_(1, columns, self._values[entries])[:, :-1].contiguous()
+
+
+def has_room(device: torch.device, n_bytes: int, *, share: float) -> bool:
+    """Whether something takes at most a share of the free memory of a CUDA device."""
+    return device.type == "cuda" and n_bytes <= share * torch.cuda.mem_get_info(device)[0]
 
 
 def _kept(x: Any) -> np.dtype:

@@ -12,7 +12,8 @@ from scvi.module.base import LossOutput
 from scsalient import _keys, objective
 from scsalient.data import Role
 from scsalient.module._base import LatentModule, Posterior
-from scsalient.nn import build_discriminator
+from scsalient.module._groups import Groups
+from scsalient.nn import build_discriminator, encode_together
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,26 +83,24 @@ class ContrastiveVAEModule(LatentModule):
     def encode(self, x: Tensor | NonZeros, covariates: Covariates) -> dict[str, Posterior]:
         """Posteriors of ``s`` and ``z``; whoever decodes zeroes ``s`` of background rows."""
         x = self.likelihood.encoder_input(x)
-        return {
-            "salient": Posterior(*self.salient_encoder(x, covariates)),
-            "background": Posterior(*self.background_encoder(x, covariates)),
-        }
+        encoders = self.salient_encoder, self.background_encoder
+        salient, background = encode_together(encoders, x, covariates)
+        return {"salient": Posterior(*salient), "background": Posterior(*background)}
 
     @staticmethod
     def is_target(tensors: dict[str, Tensor]) -> Tensor:
         """Rows that may have a salient part: all but the background, shape ``(n_rows,)``."""
         return tensors[_keys.TENSOR_ROLE].squeeze(-1) != Role.BACKGROUND.value
 
-    def group_rows(self, tensors: dict[str, Any]) -> tuple[Tensor, Tensor]:
-        """Positions in the minibatch of the rows that :meth:`is_target` names, and of the others.
+    def groups(self, tensors: dict[str, Any]) -> Groups:
+        """Rows that :meth:`is_target` names, and the others, unless the minibatch says so."""
+        known = tensors.get(_keys.TENSOR_GROUPS)
+        dtype = tensors[REGISTRY_KEYS.X_KEY].dtype
+        return Groups.of(self.is_target(tensors), dtype=dtype) if known is None else known
 
-        An accelerator has to be waited for to count them, unless they come with the minibatch.
-        """
-        known = tensors.get(_keys.TENSOR_GROUP_ROWS)
-        if known is not None:
-            return known
-        is_target = self.is_target(tensors)
-        return is_target.nonzero().squeeze(1), (~is_target).nonzero().squeeze(1)
+    def inference(self, tensors: dict[str, Tensor]) -> dict[str, Any]:
+        """Posteriors, one draw of each latent, and the groups of the rows."""
+        return super().inference(tensors) | {"groups": self.groups(tensors)}
 
     def generative(
         self, tensors: dict[str, Tensor], samples: dict[str, Tensor]
@@ -128,23 +127,24 @@ class ContrastiveVAEModule(LatentModule):
         kl_weight, penalty_weight
             Warm-up of the KL terms and of all terms that are not of the ELBO.
         """
-        is_target = self.is_target(tensors)
+        groups = inference_outputs["groups"]
+        in_target, in_background = groups.in_target, groups.in_background
         salient = inference_outputs["posteriors"]["salient"]
         background = inference_outputs["posteriors"]["background"]
         samples = inference_outputs["samples"]
 
         reconstruction = -generative_outputs["log_prob"]
         kl_background = objective.kl_to_standard_normal(background.mean, background.variance)
-        kl_salient = is_target * objective.kl_to_standard_normal(salient.mean, salient.variance)
+        kl_salient = objective.kl_to_standard_normal(salient.mean, salient.variance)
+        kl_salient = groups.is_target * kl_salient
         kl = kl_background + kl_salient
-        in_target, in_background = objective.group_weights(is_target, dtype=kl.dtype)
 
-        tc = objective.total_correlation(self.discriminator, *self._target_pairs(tensors, samples))
-        mmd = objective.group_discrepancy(samples["background"], is_target)
+        tc = objective.total_correlation(self.discriminator, *_pairs(samples, groups))
+        mmd = objective.group_discrepancy(samples["background"], groups.contrast)
         norms = objective.expected_squared_norm(salient.mean, salient.variance)
         pull = (in_background * norms).sum()
         elbo_terms = (in_target + in_background) * (reconstruction + kl_weight * kl)
-        transplant = self._transplant(tensors, salient.mean, samples["background"])
+        transplant = self._transplant(tensors, groups, salient.mean, samples["background"])
         loss = elbo_terms.sum() + penalty_weight * (
             self.tc_weight * tc
             + self.mmd_weight * mmd
@@ -167,21 +167,21 @@ class ContrastiveVAEModule(LatentModule):
         )
 
     def _transplant(
-        self, tensors: dict[str, Tensor], salient: Tensor, background: Tensor
+        self, tensors: dict[str, Tensor], groups: Groups, salient: Tensor, background: Tensor
     ) -> Tensor:
         """Surprise at the ``s`` of target rows whose effect was put into background rows.
 
         Only the salient encoder learns from it. What it should find are means of the posterior:
         with draws, the spread of a weak effect's posterior feeds itself until nothing is left.
         """
-        donors, hosts = self.group_rows(tensors)
+        donors, hosts = groups.target_rows, groups.background_rows
         share = TRANSPLANTED_SHARES[self.likelihood.support]
         n_pairs = min(len(hosts), -(-len(donors) // share))
         if not (self.transplant_weight and n_pairs):
             return salient.new_zeros(())
         donors, hosts = (_some(rows, n_pairs) for rows in (donors, hosts))
         # What is moved is another matrix: its entries are not those at hand
-        others = (_keys.TENSOR_NONZEROS, _keys.TENSOR_GROUP_ROWS)
+        others = (_keys.TENSOR_NONZEROS, _keys.TENSOR_GROUPS)
         host = {key: tensor[hosts] for key, tensor in tensors.items() if key not in others}
         covariates = self.covariates(host)
         salient = salient[donors].detach()
@@ -202,21 +202,19 @@ class ContrastiveVAEModule(LatentModule):
             )
         return self.likelihood.moved(tensors[REGISTRY_KEYS.X_KEY], before=before, after=after)
 
-    def _target_pairs(
-        self, tensors: dict[str, Tensor], samples: dict[str, Tensor]
-    ) -> tuple[Tensor, Tensor]:
-        """Samples of ``s`` and ``z`` of the target rows."""
-        rows, _ = self.group_rows(tensors)
-        return samples["salient"][rows], samples["background"][rows]
-
-    def discriminator_step(self, tensors: dict[str, Tensor], samples: dict[str, Tensor]) -> Tensor:
+    def discriminator_step(self, inference_outputs: dict[str, Any]) -> Tensor:
         """Loss of the discriminator on the target rows' samples, which count as constants."""
-        constants = {kind: sample.detach() for kind, sample in samples.items()}
-        salient, background = self._target_pairs(tensors, constants)
+        constants = {k: sample.detach() for k, sample in inference_outputs["samples"].items()}
+        salient, background = _pairs(constants, inference_outputs["groups"])
         order = _random_order(len(salient), salient.device)
         return objective.discriminator_loss(
             self.discriminator, salient, background, permuted_salient=salient[order]
         )
+
+
+def _pairs(samples: dict[str, Tensor], groups: Groups) -> tuple[Tensor, Tensor]:
+    """Samples of ``s`` and ``z`` of the target rows."""
+    return samples["salient"][groups.target_rows], samples["background"][groups.target_rows]
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from scsalient.nn._additive import AdditiveDecoder
 from scsalient.nn._conv import CONV_STRIDE, ConvDecoder, ConvEncoder
 from scsalient.nn._covariates import Covariates
-from scsalient.nn._dense import DenseDecoder, DenseEncoder
+from scsalient.nn._dense import DenseDecoder, DenseEncoder, encode_together
 from scsalient.nn._discriminator import build_discriminator
 from scsalient.nn._precision import at_least_single
 
@@ -17,4 +17,5 @@ __all__ = [
     "DenseEncoder",
     "at_least_single",
     "build_discriminator",
+    "encode_together",
 ]

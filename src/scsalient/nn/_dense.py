@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 from scvi.nn import FCLayers
 from torch import nn
 
-from scsalient.nn._input import input_product, split_first_layer
+from scsalient.nn._input import input_products, split_first_layer
 from scsalient.nn._precision import at_least_single
 
 if TYPE_CHECKING:
@@ -69,16 +70,56 @@ class DenseEncoder(nn.Module):
             bias=use_bias,
         )
         self.input_weights = split_first_layer(self.hidden, n_input)
-        self.mean = nn.Linear(n_hidden, n_latent, bias=use_bias)
-        self.log_variance = nn.Linear(n_hidden, n_latent, bias=use_bias)
+        # Means and logarithms of variances, from one product
+        self.moments = _stacked([nn.Linear(n_hidden, n_latent, bias=use_bias) for _ in range(2)])
 
     def forward(self, x: Tensor | NonZeros, covariates: Covariates) -> tuple[Tensor, Tensor]:
         """Mean and variance, each of shape ``(n_rows, n_latent)``."""
-        product = input_product(x, self.input_weights)
+        (product,) = input_products(x, [self.input_weights])
+        return self.from_product(product, covariates)
+
+    def from_product(self, product: Tensor, covariates: Covariates) -> tuple[Tensor, Tensor]:
+        """As :meth:`forward`, of the product of the rows and ``input_weights``."""
         hidden = self.hidden(product, *covariates.categories, cont=covariates.continuous)
-        mean, log_variance = (at_least_single(f(hidden)) for f in (self.mean, self.log_variance))
-        log_variance = log_variance.clamp(max=_MAX_LOG_VARIANCE)
-        return mean, log_variance.exp() + MIN_VARIANCE
+        mean, log_variance = at_least_single(self.moments(hidden)).chunk(2, dim=-1)
+        return mean, log_variance.clamp(max=_MAX_LOG_VARIANCE).exp() + MIN_VARIANCE
+
+
+@torch.no_grad()
+def _stacked(maps: Sequence[nn.Linear]) -> nn.Linear:
+    """One map with the outputs of several, one after the other."""
+    n_inputs, n_outputs = maps[0].in_features, sum(m.out_features for m in maps)
+    # No random numbers for values that are replaced
+    whole = nn.utils.skip_init(nn.Linear, n_inputs, n_outputs, bias=maps[0].bias is not None)
+    for name, parameter in whole.named_parameters():
+        parameter.copy_(torch.cat([getattr(m, name) for m in maps]))
+    return whole
+
+
+def encode_together(
+    encoders: Sequence[nn.Module], x: Tensor | NonZeros, covariates: Covariates
+) -> list[tuple[Tensor, Tensor]]:
+    """What each of some encoders gives of the same rows.
+
+    Parameters
+    ----------
+    encoders
+        Encoders of the same rows.
+    x, covariates
+        As in :meth:`DenseEncoder.forward`.
+
+    Returns
+    -------
+    Mean and variance by each encoder.
+    """
+    dense = [encoder for encoder in encoders if isinstance(encoder, DenseEncoder)]
+    if len(dense) < len(encoders):
+        return [encoder(x, covariates) for encoder in encoders]
+    products = input_products(x, [encoder.input_weights for encoder in dense])
+    return [
+        encoder.from_product(product, covariates)
+        for encoder, product in zip(dense, products, strict=True)
+    ]
 
 
 class DenseDecoder(nn.Module):

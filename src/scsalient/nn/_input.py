@@ -12,6 +12,8 @@ from torch.nn import functional
 from scsalient.loaders import NonZeros
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from scvi.nn import FCLayers
     from torch import Tensor
 
@@ -77,18 +79,23 @@ def split_first_layer(layers: FCLayers, n_input: int) -> nn.Parameter:
     return nn.Parameter(whole[:, :n_input].T.contiguous())
 
 
-def input_product(x: Tensor | NonZeros, weights: Tensor) -> Tensor:
-    """Product of a minibatch and the weights of the variables.
+def input_products(x: Tensor | NonZeros, weights: Sequence[Tensor]) -> Sequence[Tensor]:
+    """Products of a minibatch and the weights of the variables in some first layers.
 
     Parameters
     ----------
     x
         Minibatch, shape ``(n_rows, n_input)``, or its entries that are not zero.
     weights
-        Shape ``(n_input, n_hidden)``.
+        Each of shape ``(n_input, n_hidden)``.
 
     Returns
     -------
-    Shape ``(n_rows, n_hidden)``.
+    Each of shape ``(n_rows, n_hidden)``.
     """
-    return _SparseProduct.apply(x, weights) if isinstance(x, NonZeros) else x @ weights
+    if isinstance(x, NonZeros):
+        return [_SparseProduct.apply(x, matrix) for matrix in weights]
+    if x.device.type == "cpu" or len(weights) == 1:
+        return [x @ matrix for matrix in weights]
+    # One product of this size leaves half of an accelerator idle
+    return (x @ torch.cat(list(weights), dim=1)).split([w.shape[1] for w in weights], dim=1)

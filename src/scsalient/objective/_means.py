@@ -47,3 +47,18 @@ def group_weights(mask: Tensor, *, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     second = 1.0 - first
     n_second = len(mask) - n_first
     return first / n_first.clamp(min=1.0), second / n_second.clamp(min=1.0)
+
+
+def group_contrast(first: Tensor, second: Tensor) -> Tensor:
+    """Weights with which a sum over all rows is the difference of the means of two groups.
+
+    Parameters
+    ----------
+    first, second
+        Weights of both groups, as :func:`group_weights` gives them.
+
+    Returns
+    -------
+    Shape ``(n_rows,)``; zeros when either group has no rows.
+    """
+    return (first - second) * (first.sum() * second.sum())

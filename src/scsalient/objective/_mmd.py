@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.autograd.function import once_differentiable
 
-from scsalient.objective._means import group_weights
+from scsalient.objective._means import group_contrast, group_weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,11 +78,13 @@ def maximum_mean_discrepancy(
     otherwise. Zero when either sample is empty.
     """
     in_x = torch.arange(len(x) + len(y), device=x.device) < len(x)
-    return group_discrepancy(torch.cat([x, y]), in_x, bandwidths=bandwidths)
+    latent = torch.cat([x, y])
+    contrast = group_contrast(*group_weights(in_x, dtype=latent.dtype))
+    return group_discrepancy(latent, contrast, bandwidths=bandwidths)
 
 
 def group_discrepancy(
-    latent: Tensor, mask: Tensor, *, bandwidths: Sequence[float] = DEFAULT_BANDWIDTHS
+    latent: Tensor, contrast: Tensor, *, bandwidths: Sequence[float] = DEFAULT_BANDWIDTHS
 ) -> Tensor:
     """Squared maximum mean discrepancy of some rows and the others.
 
@@ -90,8 +92,9 @@ def group_discrepancy(
     ----------
     latent
         Both samples, shape ``(n_rows, n_latent)``.
-    mask
-        Rows of the first sample, boolean, shape ``(n_rows,)``.
+    contrast
+        Weights of the difference of their means, shape ``(n_rows,)``; see
+        :func:`scsalient.objective.group_contrast`.
     bandwidths
         As in :func:`maximum_mean_discrepancy`.
 
@@ -99,8 +102,5 @@ def group_discrepancy(
     -------
     As there.
     """
-    first, second = group_weights(mask, dtype=latent.dtype)
-    # Nothing to compare with if a group is empty
-    weights = (first - second) * (first.sum() * second.sum())
     scales = [-0.5 / (latent.shape[1] * b) for b in bandwidths]
-    return _Discrepancy.apply(latent, weights, scales)
+    return _Discrepancy.apply(latent, contrast, scales)

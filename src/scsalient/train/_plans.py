@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from scsalient.loaders import RowsOnDevice
-    from scsalient.module import ContrastiveVAEModule, LatentModule
+    from scsalient.module import ContrastiveVAEModule, Groups, LatentModule
 
 
 class VAETrainingPlan(TrainingPlan):
@@ -295,7 +295,7 @@ class ContrastiveTrainingPlan(VAETrainingPlan):
         inference_outputs, _, loss_output = self.forward(batch, loss_kwargs=weights)
         objective_and_theirs = loss_output.loss
         if self._discriminates:
-            theirs = self.module.discriminator_step(batch, inference_outputs["samples"])
+            theirs = self.module.discriminator_step(inference_outputs)
             objective_and_theirs = objective_and_theirs + theirs
             loss_output.extra_metrics["discriminator_loss"] = theirs.detach()
         for optimizer in optimizers:
@@ -336,15 +336,15 @@ class ContrastiveTrainingPlan(VAETrainingPlan):
 
     def _recordable(self, rows: RowsOnDevice) -> Any:
         optimizers = self.optimizers(use_pl_optimizer=False)
-        group_rows: dict[int, tuple[Tensor, Tensor]] = {}
+        groups: dict[int, Groups] = {}
 
         def step(positions: Tensor, weights: Tensor) -> Tensor:
             batch: dict[str, Any] = rows.at(positions)
             n_rows = len(positions)
-            if n_rows not in group_rows:
-                # Pairs of the same size are laid out in the same way
-                group_rows[n_rows] = self.module.group_rows(batch)
-            batch[_keys.TENSOR_GROUP_ROWS] = group_rows[n_rows]
+            if n_rows not in groups:
+                # Minibatches of the same size have the same pairs of groups
+                groups[n_rows] = self.module.groups(batch)
+            batch[_keys.TENSOR_GROUPS] = groups[n_rows]
             kl_weight, penalty_weight = weights.unbind()
             with self._fresh_autocast():
                 loss_output = self._optimize(

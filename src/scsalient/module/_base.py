@@ -43,6 +43,10 @@ class Posterior:
     mean: Tensor
     variance: Tensor
 
+    def draw(self) -> Tensor:
+        """One reparametrised draw, shape ``(n_rows, n_latent)``."""
+        return self.mean + self.variance.sqrt() * torch.randn_like(self.mean)
+
     def sample(self, n_samples: int = 1, *, generator: torch.Generator | None = None) -> Tensor:
         """Independent reparametrised draws, shape ``(n_samples, n_rows, n_latent)``."""
         noise = torch.randn(
@@ -272,7 +276,7 @@ class LatentModule(BaseModuleClass):
     def inference(self, tensors: dict[str, Tensor]) -> dict[str, Any]:
         """Posteriors and one draw of each latent."""
         posteriors = self.encode(self.encoded_rows(tensors), self.covariates(tensors))
-        samples = {kind: posterior.sample()[0] for kind, posterior in posteriors.items()}
+        samples = {kind: posterior.draw() for kind, posterior in posteriors.items()}
         return {"posteriors": posteriors, "samples": samples}
 
     def _get_generative_input(

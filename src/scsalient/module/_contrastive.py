@@ -128,34 +128,37 @@ class ContrastiveVAEModule(LatentModule):
             Warm-up of the KL terms and of all terms that are not of the ELBO.
         """
         groups = inference_outputs["groups"]
-        in_target, in_background = groups.in_target, groups.in_background
         salient = inference_outputs["posteriors"]["salient"]
         background = inference_outputs["posteriors"]["background"]
         samples = inference_outputs["samples"]
 
         reconstruction = -generative_outputs["log_prob"]
-        kl_background = objective.kl_to_standard_normal(background.mean, background.variance)
         kl_salient = objective.kl_to_standard_normal(salient.mean, salient.variance)
-        kl_salient = groups.is_target * kl_salient
-        kl = kl_background + kl_salient
-
+        kl_background = objective.kl_to_standard_normal(background.mean, background.variance)
+        norms = objective.expected_squared_norm(salient.mean, salient.variance)
+        reconstructions, (kl_of_s, _), kl_of_z, (_, pull) = groups.means(
+            reconstruction, kl_salient, kl_background, norms
+        )
         tc = objective.total_correlation(self.discriminator, *_pairs(samples, groups))
         mmd = objective.group_discrepancy(samples["background"], groups.contrast)
-        norms = objective.expected_squared_norm(salient.mean, salient.variance)
-        pull = (in_background * norms).sum()
-        elbo_terms = (in_target + in_background) * (reconstruction + kl_weight * kl)
         transplant = self._transplant(tensors, groups, salient.mean, samples["background"])
-        loss = elbo_terms.sum() + penalty_weight * (
-            self.tc_weight * tc
-            + self.mmd_weight * mmd
-            + self.background_salient_weight * pull
-            + self.transplant_weight * transplant
+        loss = (
+            sum(reconstructions)
+            + kl_weight * (kl_of_s + sum(kl_of_z))
+            + penalty_weight
+            * (
+                self.tc_weight * tc
+                + self.mmd_weight * mmd
+                + self.background_salient_weight * pull
+                + self.transplant_weight * transplant
+            )
         )
         with torch.no_grad():
+            kl = kl_background + groups.is_target * kl_salient
             extra_metrics = {
-                "reconstruction_target": (in_target * reconstruction).sum(),
-                "reconstruction_background": (in_background * reconstruction).sum(),
-                "kl_salient": (in_target * kl_salient).sum(),
+                "reconstruction_target": reconstructions[0],
+                "reconstruction_background": reconstructions[1],
+                "kl_salient": kl_of_s,
                 "kl_background": kl_background.mean(),
                 "total_correlation": tc,
                 "mmd": mmd,
@@ -214,7 +217,9 @@ class ContrastiveVAEModule(LatentModule):
 
 def _pairs(samples: dict[str, Tensor], groups: Groups) -> tuple[Tensor, Tensor]:
     """Samples of ``s`` and ``z`` of the target rows."""
-    return samples["salient"][groups.target_rows], samples["background"][groups.target_rows]
+    rows = groups.target_rows
+    # By its name: the gradient of an index in brackets sorts the rows on an accelerator
+    return samples["salient"].index_select(0, rows), samples["background"].index_select(0, rows)
 
 
 @contextmanager

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
+
 from scsalient.objective import group_contrast, group_weights
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
 
@@ -22,8 +23,9 @@ class Groups:
         Boolean, shape ``(n_rows,)``.
     target_rows, background_rows
         Positions of the rows of each group.
-    in_target, in_background
-        Weights of a mean over the rows of each group, shape ``(n_rows,)``.
+    weights
+        Weights of a mean over the target rows, and over the background rows, shape
+        ``(2, n_rows)``.
     contrast
         Weights of the discrepancy between both groups, shape ``(n_rows,)``.
     """
@@ -31,19 +33,26 @@ class Groups:
     is_target: Tensor
     target_rows: Tensor
     background_rows: Tensor
-    in_target: Tensor
-    in_background: Tensor
+    weights: Tensor
     contrast: Tensor
 
     @classmethod
     def of(cls, is_target: Tensor, *, dtype: torch.dtype) -> Groups:
         """Groups of the rows; an accelerator is waited for, which counts them."""
-        in_target, in_background = group_weights(is_target, dtype=dtype)
+        weights = group_weights(is_target, dtype=dtype)
         return cls(
             is_target=is_target,
             target_rows=is_target.nonzero().squeeze(1),
             background_rows=(~is_target).nonzero().squeeze(1),
-            in_target=in_target,
-            in_background=in_background,
-            contrast=group_contrast(in_target, in_background),
+            weights=torch.stack(weights),
+            contrast=group_contrast(*weights),
         )
+
+    def means(self, *terms: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Mean over the target rows, and over the background rows, of terms of each row.
+
+        Sums of many rows by few kernels; not a matrix product, which may be in low precision.
+        """
+        in_each = (self.weights.unsqueeze(-1) * torch.stack(terms, dim=-1)).sum(1)
+        scalars = in_each.flatten().unbind()
+        return list(zip(scalars[: len(terms)], scalars[len(terms) :], strict=True))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from scvi.nn import FCLayers
 from torch import nn
+from torch.nn import functional
 
 from scsalient.nn._input import input_products, split_first_layer
 from scsalient.nn._precision import at_least_single
@@ -82,7 +83,9 @@ class DenseEncoder(nn.Module):
         """As :meth:`forward`, of the product of the rows and ``input_weights``."""
         hidden = self.hidden(product, *covariates.categories, cont=covariates.continuous)
         mean, log_variance = at_least_single(self.moments(hidden)).chunk(2, dim=-1)
-        return mean, log_variance.clamp(max=_MAX_LOG_VARIANCE).exp() + MIN_VARIANCE
+        # An upper limit, as by `clamp`, whose gradient takes three operations instead of one
+        log_variance = functional.hardtanh(log_variance, float("-inf"), _MAX_LOG_VARIANCE)
+        return mean, log_variance.exp() + MIN_VARIANCE
 
 
 @torch.no_grad()

@@ -42,9 +42,10 @@ class _Rest(nn.Linear):
         """Nothing: the values are those of the layer that this is a part of."""
 
     def forward(self, product_and_covariates: Tensor) -> Tensor:
-        product, covariates = product_and_covariates.tensor_split([self.out_features], dim=-1)
         if self.in_features:
+            product, covariates = product_and_covariates.tensor_split([self.out_features], dim=-1)
             return product + functional.linear(covariates, self.weight, self.bias)
+        product = product_and_covariates
         return product if self.bias is None else product + self.bias
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import pytest
 import scvi
@@ -11,6 +13,7 @@ from scipy import sparse
 
 from factories import QUIET, make_counts, make_images, make_model
 from scsalient import StandardVAE
+from scsalient.train import _graphs, _plans
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
@@ -49,13 +52,7 @@ def test_what_is_learned_does_not_depend_on_how_many_come_at_once(form, steps_at
         adata, KEPT | {"steps_at_once": steps_at_once}, setup=setup, train=plan
     )
     expected, expected_count = trained(adata, ONE_BY_ONE, setup=setup, train=plan)
-    assert set(found.history) == set(expected.history)
-    for name, values in expected.history.items():
-        np.testing.assert_allclose(
-            found.history[name].to_numpy(dtype=float), values.to_numpy(dtype=float), err_msg=name
-        )
-    for mine, theirs in zip(found.module.parameters(), expected.module.parameters(), strict=True):
-        torch.testing.assert_close(mine, theirs, rtol=0, atol=0)
+    assert_same(found, expected)
     # Seven minibatches an epoch, of which each is two steps: of the model and its discriminator
     assert counted.n_steps == expected_count.n_steps == 2 * 3 * 7
     assert counted.n_batches == 3 * -(-7 // steps_at_once)
@@ -96,48 +93,77 @@ def test_the_standard_model_takes_one_step_at_a_time():
     model.train(1, datasplitter_kwargs=KEPT, **QUIET)
 
 
+class _Replayed:
+    """Stands for a recorded step: the same work on the same memory for inputs and results."""
+
+    def __init__(self, step, positions, weights, _stream):
+        self.step, self.inputs = step, (torch.zeros_like(positions), torch.zeros_like(weights))
+        self.results = None
+
+    def __call__(self, *inputs):
+        for kept, new in zip(self.inputs, inputs, strict=True):
+            kept.copy_(new)
+        results = self.step(*self.inputs)
+        self.results = results if self.results is None else self.results.copy_(results)
+        return self.results
+
+
+CHANGES = [
+    {},
+    {"likelihood": "zinb"},
+    {"likelihood": "poisson"},
+    {"likelihood": "gaussian"},
+    {"dropout_rate": 0.1, "use_batch_norm": True},
+    {"tc_weight": 0.0},
+    {"mmd_weight": 0.0, "transplant_weight": 0.0},
+    {"decoder": "additive"},
+    {"discriminator": "logistic"},
+    {"train": {"precision": "bf16-mixed"}},
+    {"setup": {"batch_key": "batch", "continuous_covariate_keys": ["score"]}},
+]
+
+
+def assert_same(found, expected):
+    assert set(found.history) == set(expected.history)
+    for name, values in expected.history.items():
+        mine, theirs = (h.to_numpy(dtype=float) for h in (found.history[name], values))
+        np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-5, err_msg=name)
+    for mine, theirs in zip(found.module.parameters(), expected.module.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:.*bf16:UserWarning")
+@pytest.mark.parametrize("changes", CHANGES, ids=str)
+def test_what_replays_do_is_what_steps_do(changes, monkeypatch):
+    # Minibatches of seven and of eight pairs; only the device is missing
+    changes = dict(changes)
+    train = changes.pop("train", {})
+    expected, expected_count = trained(make_counts(90, 70), ONE_BY_ONE, train=train, **changes)
+    monkeypatch.setattr(_graphs, "_Recorded", _Replayed)
+    monkeypatch.setattr(torch.cuda, "Stream", object)
+    monkeypatch.setattr(_graphs.StepGraphs, "_run", lambda self, *inputs: self._step(*inputs))
+    monkeypatch.setattr(_plans.ContrastiveTrainingPlan, "_can_replay", True)
+    found, counted = trained(make_counts(90, 70), KEPT, train=train, **changes)
+    assert_same(found, expected)
+    assert counted.n_steps == expected_count.n_steps
+
+
 # On a CUDA device
 
 ON_GPU = {"accelerator": "gpu", "devices": 1}
 
 
 @needs_cuda
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {},
-        {"likelihood": "zinb"},
-        {"likelihood": "poisson"},
-        {"likelihood": "gaussian"},
-        {"dropout_rate": 0.1, "use_batch_norm": True},
-        {"tc_weight": 0.0},
-        {"mmd_weight": 0.0, "transplant_weight": 0.0},
-        {"decoder": "additive"},
-        {"discriminator": "logistic"},
-        {"train": {"precision": "bf16-mixed"}},
-        {"train": {"batch_size": 16}},
-        {"setup": {"batch_key": "batch", "continuous_covariate_keys": ["score"]}},
-    ],
-    ids=str,
-)
-def test_recorded_steps_learn_what_launched_ones_do(changes):
+@pytest.mark.parametrize("batch_size", [60, 64, 8])
+@pytest.mark.parametrize("changes", CHANGES, ids=str)
+def test_recorded_steps_learn_what_launched_ones_do(changes, batch_size):
     changes = dict(changes)
-    train = ON_GPU | changes.pop("train", {})
+    train = ON_GPU | {"batch_size": batch_size} | changes.pop("train", {})
     adata = make_counts(600, 500)
-    # Another sampling of noise, so that two seeds' difference is the measure
-    found, counted = trained(adata, {}, epochs=30, train=train, **changes)
-    expected, expected_count = trained(
-        adata, {"steps_at_once": 1}, epochs=30, train=train, **changes
-    )
-    assert set(found.history) == set(expected.history)
-    for name in ("elbo_train", "elbo_validation", "reconstruction_target_train"):
-        mine, theirs = (m.history[name].to_numpy(dtype=float) for m in (found, expected))
-        np.testing.assert_allclose(mine[-1], theirs[-1], rtol=0.03, err_msg=name)
-    np.testing.assert_allclose(
-        found.history["kl_weight"].to_numpy(dtype=float),
-        expected.history["kl_weight"].to_numpy(dtype=float),
-        rtol=1e-5,
-    )
+    found, counted = trained(adata, {}, train=train, **changes)
+    expected, expected_count = trained(adata, {"steps_at_once": 1}, train=train, **changes)
+    # Both draw the same noise
+    assert_same(found, expected)
     assert counted.n_steps == expected_count.n_steps
     assert counted.n_batches < expected_count.n_batches
 
@@ -146,41 +172,35 @@ def test_recorded_steps_learn_what_launched_ones_do(changes):
 @pytest.mark.parametrize("network", ["dense", "conv"])
 def test_recorded_steps_of_images(network):
     adata = make_images(200, 150)
-    model, _ = trained(adata, {}, epochs=10, train=ON_GPU, likelihood="bernoulli", network=network)
-    history = model.history["elbo_train"].to_numpy(dtype=float)
-    assert np.isfinite(history).all()
-    assert history[-1] < history[0]
-    assert np.isfinite(model.get_latent_representation()).all()
-
-
-@needs_cuda
-def test_recorded_steps_draw_new_noise_each_time():
-    model, _ = trained(
-        make_counts(300, 300), {}, epochs=6, train=ON_GPU | {"plan_kwargs": {"lr": 1e-12}}
-    )
-    # With weights that stand still only draws and cells differ
-    terms = model.history["elbo_train"].to_numpy(dtype=float).ravel()
-    assert len(np.unique(terms)) == len(terms)
+    changes = {"epochs": 6, "train": ON_GPU, "likelihood": "bernoulli", "network": network}
+    assert_same(trained(adata, {}, **changes)[0], trained(adata, ONE_BY_ONE, **changes)[0])
 
 
 @needs_cuda
 def test_memory_of_recorded_steps_is_given_back():
+    def allocated():
+        gc.collect()
+        torch.cuda.empty_cache()
+        return torch.cuda.memory_allocated()
+
     adata = make_counts(600, 500)
     trained(adata, {}, train=ON_GPU)
-    before = torch.cuda.memory_allocated()
+    before = allocated()
     for _ in range(3):
-        model, _ = trained(adata, {}, train=ON_GPU)
-    model.module.to("cpu")
-    del model
-    torch.cuda.empty_cache()
-    assert torch.cuda.memory_allocated() <= before + 2**20
+        trained(adata, {}, train=ON_GPU)
+    assert allocated() <= before + 2**20
 
 
-@needs_cuda
-def test_a_training_on_the_device_goes_on_from_a_checkpoint(tmp_path):
+@pytest.mark.parametrize("device", ["cpu", pytest.param("gpu", marks=needs_cuda)])
+def test_several_at_once_go_on_from_a_checkpoint(tmp_path, device):
     adata = make_counts(300, 300)
+    where = {"accelerator": device, "devices": 1}
     path = tmp_path / "state.ckpt"
-    first, _ = trained(adata, {}, epochs=4, train=ON_GPU | {"checkpoint_path": path})
-    second, counted = trained(adata, {}, epochs=8, train=ON_GPU | {"ckpt_path": path})
+    trained(adata, KEPT, epochs=4, train=where | {"checkpoint_path": path})
+    second, counted = trained(adata, KEPT, epochs=8, train=where | {"ckpt_path": path})
+    whole, whole_count = trained(adata, KEPT, epochs=8, train=where)
+    assert counted.n_steps == whole_count.n_steps
     assert len(second.history["elbo_train"]) == 4
-    assert counted.n_steps == 2 * len(first.history["elbo_train"]) * 2 * -(-270 // 8)
+    np.testing.assert_allclose(
+        second.history["elbo_train"].iloc[-1, 0], whole.history["elbo_train"].iloc[-1, 0], rtol=0.05
+    )

@@ -74,7 +74,7 @@ class VAETrainingPlan(TrainingPlan):
             "min_kl_weight",
             "on_step",
             "on_epoch",
-            # Not seen to pay yet: see the guide to scale
+            # Does not pay: see the guide to scale
             "compile",
             "compile_kwargs",
         }

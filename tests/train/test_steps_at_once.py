@@ -154,7 +154,8 @@ ON_GPU = {"accelerator": "gpu", "devices": 1}
 
 
 @needs_cuda
-@pytest.mark.parametrize("batch_size", [60, 64, 8])
+# Nine minibatches of sixty pairs, and eight of 67 or 68
+@pytest.mark.parametrize("batch_size", [64, 70])
 @pytest.mark.parametrize("changes", CHANGES, ids=str)
 def test_recorded_steps_learn_what_launched_ones_do(changes, batch_size):
     changes = dict(changes)

@@ -195,18 +195,22 @@ class VAETrainingPlan(TrainingPlan):
         self._log_means("validation")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the state of the random generator, so that a resumed run equals an unbroken one."""
+        """Keep the state of the random generators, so that a resumed run equals an unbroken one."""
         checkpoint["rng_state"] = torch.get_rng_state()
+        if self.device.type == "cuda":
+            checkpoint["cuda_rng_state"] = torch.cuda.get_rng_state(self.device)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Remember the state of the random generator until training starts."""
-        self._rng_state = checkpoint.get("rng_state")
+        """Remember the state of the random generators until training starts."""
+        self._rng_states = [checkpoint.get(key) for key in ("rng_state", "cuda_rng_state")]
 
     def on_train_epoch_start(self) -> None:
         """Go on from the random state of the checkpoint, if there is one."""
-        state = self.__dict__.pop("_rng_state", None)
+        state, cuda_state = self.__dict__.pop("_rng_states", (None, None))
         if state is not None:
             torch.set_rng_state(state.cpu())
+        if cuda_state is not None and self.device.type == "cuda":
+            torch.cuda.set_rng_state(cuda_state.cpu(), self.device)
 
 
 class ContrastiveTrainingPlan(VAETrainingPlan):

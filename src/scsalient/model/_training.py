@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     import lightning.pytorch as pl
 
-# Longer training overfits small data: silhouettes of a known response fall (docs/benchmarks.md)
+# Longer training overfits small data: silhouettes of a known response fall (docs/defaults.md)
 MAX_EPOCHS = 50
 MIN_STEPS = 200
 MAX_STEPS = 8000

@@ -147,7 +147,7 @@ class LatentModule(BaseModuleClass):
         )
 
     def _encoder_shape(self, kind: Literal["salient", "background"]) -> dict[str, Any]:
-        # As measured: docs, benchmarks
+        # As measured: docs/defaults.md
         deep = kind == "salient" or self.likelihood.support == "real"
         n_layers, use_layer_norm = self._n_layers_encoder, self._use_layer_norm
         return {

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from scsalient.nn import Covariates
 
 # One in how many target rows gives its effect to a background row at each step, by what values the
-# data may have. More is slower and was not better: the noise of few rows seems to help (docs,
-# benchmarks).
+# data may have. More is slower and was not better: the noise of few rows seems to help
+# (docs/defaults.md).
 TRANSPLANTED_SHARES = {"counts": 16, "real": 8, "unit": 8}
 
 

@@ -91,7 +91,10 @@ def test_eight_bits_stay_eight_bits_until_a_minibatch(form, storage):
         per_entry = 1 + (x.indices.itemsize if sparse.issparse(x) else 0)
         assert RowsOnDevice.n_bytes(rows) == n_entries * per_entry
         kept = RowsOnDevice(rows, torch.device("cpu"))
-        assert kept.dtype == np.uint8
+        owners = (kept, kept._values)
+        held = {v.dtype for o in owners for v in vars(o).values() if isinstance(v, torch.Tensor)}
+        assert torch.uint8 in held
+        assert torch.float32 not in held
     else:
         kept = rows
         assert kept.x is x

@@ -195,7 +195,8 @@ def test_memory_of_recorded_steps_is_given_back():
 @pytest.mark.parametrize("device", ["cpu", pytest.param("gpu", marks=needs_cuda)])
 def test_several_at_once_go_on_from_a_checkpoint(tmp_path, device):
     adata = make_counts(300, 300)
-    where = {"accelerator": device, "devices": 1}
+    # Schedules count in shares of the planned epochs, of which the first run has fewer
+    where = {"accelerator": device, "devices": 1, "plan_kwargs": {"kl_warmup": 0.0}}
     path = tmp_path / "state.ckpt"
     trained(adata, KEPT, epochs=4, train=where | {"checkpoint_path": path})
     second, counted = trained(adata, KEPT, epochs=8, train=where | {"ckpt_path": path})
@@ -203,5 +204,5 @@ def test_several_at_once_go_on_from_a_checkpoint(tmp_path, device):
     assert counted.n_steps == whole_count.n_steps
     assert len(second.history["elbo_train"]) == 4
     np.testing.assert_allclose(
-        second.history["elbo_train"].iloc[-1, 0], whole.history["elbo_train"].iloc[-1, 0], rtol=0.05
+        second.history["elbo_train"].iloc[-1, 0], whole.history["elbo_train"].iloc[-1, 0], rtol=1e-5
     )

@@ -151,18 +151,16 @@ class RowsOnDevice:
 
     def __init__(self, rows: Rows, device: torch.device) -> None:
         self.device = device
-        # In which the values lie there
-        self.dtype = _kept(rows.x)
         self._scale = rows.scale
         self._columns = {key: values.to(device) for key, values in rows.columns.items()}
         self._values: Tensor | _SparseOnDevice
         if sparse.issparse(rows.x):
             few = _SparseOnDevice(rows.x, device)
-            n_bytes = self.dtype.itemsize * rows.x.shape[0] * rows.x.shape[1]
+            n_bytes = _kept(rows.x).itemsize * rows.x.shape[0] * rows.x.shape[1]
             roomy = has_room(device, n_bytes, share=_MAX_SHARE_OF_ZEROS)
             self._values = few.to_dense() if roomy else few
         else:
-            self._values = torch.from_numpy(rows.x.astype(self.dtype)).to(device)
+            self._values = torch.from_numpy(rows.x.astype(_kept(rows.x))).to(device)
 
     @staticmethod
     def n_bytes(rows: Rows) -> int:

@@ -456,11 +456,10 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
         adata = self._validated(adata)
         blocks = []
         for tensors in self._minibatches(adata, indices, batch_size):
-            covariates = self.module.covariates(tensors)
-            posteriors = self.module.encode(self.module.encoded_rows(tensors), covariates)
+            posteriors = self.module.posteriors(tensors)
             latents = {kind: posterior.mean for kind, posterior in posteriors.items()}
             latents["salient"] = latents["salient"] * self.module.is_target(tensors)[:, None]
-            covariates = self._with_batch(covariates, code)
+            covariates = self._with_batch(self.module.covariates(tensors), code)
             library = self._library_or(self.module.library(tensors), library_size)
             if method == "zero":
                 block = self._decoded({keep: latents[keep]}, covariates, library)

@@ -93,7 +93,7 @@ class CriticismMixin(LatentModel):
         generator = self._generator()
         log_probs, kls = [], []
         for tensors in self._minibatches(adata, indices, batch_size):
-            posteriors = self.module.inference(tensors)["posteriors"]
+            posteriors = self.module.posteriors(tensors)
             draws = {k: p.sample(n_samples, generator=generator) for k, p in posteriors.items()}
             log_prob = torch.stack(
                 [

@@ -43,8 +43,7 @@ class LatentsMixin(LatentModel):
         generator = self._generator()
         means, variances, draws = [], [], []
         for tensors in self._minibatches(adata, indices, batch_size):
-            covariates = self.module.covariates(tensors)
-            posterior = self.module.encode(self.module.encoded_rows(tensors), covariates)[kind]
+            posterior = self.module.posteriors(tensors)[kind]
             if return_dist or give_mean:
                 means.append(posterior.mean.cpu())
                 variances.append(posterior.variance.cpu())

@@ -218,13 +218,8 @@ class TrainingMixin(LatentModel):
         @torch.inference_mode()
         def latent() -> np.ndarray:
             batches = self._minibatches(self.adata, cells, None)
-            encoded = (
-                self.module.encode(
-                    self.module.encoded_rows(tensors), self.module.covariates(tensors)
-                )
-                for tensors in batches
-            )
-            return torch.cat([posteriors[kind].mean.cpu() for posteriors in encoded]).numpy()
+            means = [self.module.posteriors(tensors)[kind].mean.cpu() for tensors in batches]
+            return torch.cat(means).numpy()
 
         return SilhouetteMonitor(latent, labels.astype(str).to_numpy())
 

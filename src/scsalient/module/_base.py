@@ -273,9 +273,13 @@ class LatentModule(BaseModuleClass):
     def _get_inference_input(self, tensors: dict[str, Tensor], **_kwargs: Any) -> dict[str, Any]:
         return {"tensors": tensors}
 
+    def posteriors(self, tensors: dict[str, Tensor]) -> dict[str, Posterior]:
+        """Posterior of each latent of a minibatch, by kind; see :meth:`encode`."""
+        return self.encode(self.encoded_rows(tensors), self.covariates(tensors))
+
     def inference(self, tensors: dict[str, Tensor]) -> dict[str, Any]:
         """Posteriors and one draw of each latent."""
-        posteriors = self.encode(self.encoded_rows(tensors), self.covariates(tensors))
+        posteriors = self.posteriors(tensors)
         samples = {kind: posterior.draw() for kind, posterior in posteriors.items()}
         return {"posteriors": posteriors, "samples": samples}
 

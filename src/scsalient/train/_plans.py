@@ -100,14 +100,15 @@ class VAETrainingPlan(TrainingPlan):
     @property
     def progress(self) -> float:
         """Share of the planned training that is done, from 0 to 1."""
-        trainer = self._trainer if hasattr(self, "_trainer") else None
-        n_batches = None if trainer is None else trainer.num_training_batches
-        if trainer is None or not isinstance(n_batches, int) or n_batches < 1:
-            return self._progress(0.0)
-        return self._progress(trainer.fit_loop.epoch_loop.batch_idx / n_batches)
+        trainer = getattr(self, "_trainer", None)
+        n_batches = getattr(trainer, "num_training_batches", None)
+        within = 0.0
+        if trainer is not None and isinstance(n_batches, int) and n_batches > 0:
+            within = trainer.fit_loop.epoch_loop.batch_idx / n_batches
+        return self._progress(within)
 
     def _progress(self, share_of_epoch: float) -> float:
-        trainer = self._trainer if hasattr(self, "_trainer") else None
+        trainer = getattr(self, "_trainer", None)
         if trainer is None or trainer.max_epochs is None or trainer.max_epochs < 1:
             return 1.0
         return min(1.0, (self.current_epoch + share_of_epoch) / trainer.max_epochs)
@@ -115,7 +116,11 @@ class VAETrainingPlan(TrainingPlan):
     @property
     def kl_weight(self) -> float:
         """Weight of the KL terms at this point of the training."""
-        return objective.linear_warmup(self.progress, self._kl_warmup)
+        return self._weights(self.progress)["kl_weight"]
+
+    def _weights(self, progress: float) -> dict[str, float]:
+        """Weights that the module's loss takes, by name."""
+        return {"kl_weight": objective.linear_warmup(progress, self._kl_warmup)}
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Pass a minibatch through the module."""
@@ -123,16 +128,16 @@ class VAETrainingPlan(TrainingPlan):
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """Objective of a minibatch."""
-        kl_weight = self.kl_weight
-        _, _, loss_output = self.forward(batch, loss_kwargs={"kl_weight": kl_weight})
-        self._record(loss_output, "train", kl_weight=kl_weight)
+        weights = self._weights(self.progress)
+        _, _, loss_output = self.forward(batch, loss_kwargs=weights)
+        self._record(loss_output, "train", kl_weight=weights["kl_weight"])
         self._log_at_end_of_epoch()
         return loss_output.loss
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """Objective of validation cells, with the weights that the epoch has led to."""
-        kl_weight = objective.linear_warmup(self._progress(1.0), self._kl_warmup)
-        _, _, loss_output = self.forward(batch, loss_kwargs={"kl_weight": kl_weight})
+        weights = self._weights(self._progress(1.0))
+        _, _, loss_output = self.forward(batch, loss_kwargs=weights)
         self._record(loss_output, "validation")
 
     def _record(
@@ -238,11 +243,12 @@ class ContrastiveTrainingPlan(VAETrainingPlan):
     ) -> None:
         check_number("penalty_warmup", penalty_warmup, low=0, high=1)
         check_number("discriminator_lr", discriminator_lr, low=0, low_included=False)
+        # Set first, as the warm-up of the KL terms
+        self._penalty_warmup = penalty_warmup
         super().__init__(module, **kwargs)
         self.automatic_optimization = False
         # Several devices wait for the gradient of whatever may be trained.
         module.discriminator.requires_grad_(module.tc_weight > 0)
-        self._penalty_warmup = penalty_warmup
         self._discriminator_lr = discriminator_lr
         self._graphs: StepGraphs | None = None
         self._names_of_terms: tuple[str, ...] = ()
@@ -284,10 +290,8 @@ class ContrastiveTrainingPlan(VAETrainingPlan):
         return loss_output.loss.detach()
 
     def _weights(self, progress: float) -> dict[str, float]:
-        return {
-            "kl_weight": objective.linear_warmup(progress, self._kl_warmup),
-            "penalty_weight": objective.linear_warmup(progress, self._penalty_warmup),
-        }
+        penalty_weight = objective.linear_warmup(progress, self._penalty_warmup)
+        return super()._weights(progress) | {"penalty_weight": penalty_weight}
 
     def _optimize(
         self, batch: dict[str, Any], weights: dict[str, Any], optimizers: Sequence[Any]
@@ -382,12 +386,6 @@ class ContrastiveTrainingPlan(VAETrainingPlan):
         if self._graphs is not None:
             self._graphs = None
             self.zero_grad()
-
-    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        """Objective of validation cells, with the weights that the epoch has led to."""
-        weights = self._weights(self._progress(1.0))
-        _, _, loss_output = self.forward(batch, loss_kwargs=weights)
-        self._record(loss_output, "validation")
 
 
 def check_plan_arguments(plan: type[VAETrainingPlan], arguments: Any) -> None:

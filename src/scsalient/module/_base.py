@@ -45,7 +45,7 @@ class Posterior:
 
     def draw(self) -> Tensor:
         """One reparametrised draw, shape ``(n_rows, n_latent)``."""
-        return self.mean + self.variance.sqrt() * torch.randn_like(self.mean)
+        return torch.addcmul(self.mean, self.variance.sqrt(), torch.randn_like(self.mean))
 
     def sample(self, n_samples: int = 1, *, generator: torch.Generator | None = None) -> Tensor:
         """Independent reparametrised draws, shape ``(n_samples, n_rows, n_latent)``."""

@@ -48,11 +48,10 @@ class Groups:
             contrast=group_contrast(*weights),
         )
 
-    def means(self, *terms: Tensor) -> list[tuple[Tensor, Tensor]]:
+    def means(self, *terms: Tensor) -> Tensor:
         """Mean over the target rows, and over the background rows, of terms of each row.
 
-        Sums of many rows by few kernels; not a matrix product, which may be in low precision.
+        Shape ``(2, n_terms)``. Sums of many rows by few operations; not a matrix product, which
+        may be in low precision.
         """
-        in_each = (self.weights.unsqueeze(-1) * torch.stack(terms, dim=-1)).sum(1)
-        scalars = in_each.flatten().unbind()
-        return list(zip(scalars[: len(terms)], scalars[len(terms) :], strict=True))
+        return (self.weights.unsqueeze(-1) * torch.stack(terms, dim=-1)).sum(1)

@@ -1,6 +1,7 @@
 """Networks: encoders, decoder and discriminator."""
 
 from scsalient.nn._additive import AdditiveDecoder
+from scsalient.nn._branches import Branches
 from scsalient.nn._conv import CONV_STRIDE, ConvDecoder, ConvEncoder
 from scsalient.nn._covariates import Covariates
 from scsalient.nn._dense import DenseDecoder, DenseEncoder, encode_together
@@ -10,6 +11,7 @@ from scsalient.nn._precision import at_least_single
 __all__ = [
     "CONV_STRIDE",
     "AdditiveDecoder",
+    "Branches",
     "ConvDecoder",
     "ConvEncoder",
     "Covariates",

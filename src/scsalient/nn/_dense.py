@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import torch
@@ -9,6 +10,7 @@ from scvi.nn import FCLayers
 from torch import nn
 from torch.nn import functional
 
+from scsalient.nn._branches import Branches
 from scsalient.nn._input import input_products, split_first_layer
 from scsalient.nn._precision import at_least_single
 
@@ -100,7 +102,11 @@ def _stacked(maps: Sequence[nn.Linear]) -> nn.Linear:
 
 
 def encode_together(
-    encoders: Sequence[nn.Module], x: Tensor | NonZeros, covariates: Covariates
+    encoders: Sequence[nn.Module],
+    x: Tensor | NonZeros,
+    covariates: Covariates,
+    *,
+    branches: Branches | None = None,
 ) -> list[tuple[Tensor, Tensor]]:
     """What each of some encoders gives of the same rows.
 
@@ -110,6 +116,8 @@ def encode_together(
         Encoders of the same rows.
     x, covariates
         As in :meth:`DenseEncoder.forward`.
+    branches
+        Where the encoders part after their first layer.
 
     Returns
     -------
@@ -119,10 +127,14 @@ def encode_together(
     if len(dense) < len(encoders):
         return [encoder(x, covariates) for encoder in encoders]
     products = input_products(x, [encoder.input_weights for encoder in dense])
-    return [
-        encoder.from_product(product, covariates)
-        for encoder, product in zip(dense, products, strict=True)
-    ]
+    branches = Branches() if branches is None else branches
+    branches.fork()
+    moments = []
+    for i, (encoder, product) in enumerate(zip(dense, products, strict=True)):
+        with branches.branch(f"encoder {i}") if i else nullcontext():
+            moments.append(encoder.from_product(product, covariates))
+    branches.join(*(tensor for pair in moments[1:] for tensor in pair))
+    return moments
 
 
 class DenseDecoder(nn.Module):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from torch.func import functional_call
 from torch.nn import functional
 
 from scsalient.nn import at_least_single
@@ -33,11 +32,14 @@ def discriminator_logits(
     Logits, shape ``(n_pairs,)``.
     """
     pairs = torch.cat([salient, background], dim=-1)
-    if frozen:
-        constants = {name: p.detach() for name, p in discriminator.named_parameters()}
-        logits = functional_call(discriminator, constants, (pairs,))
-    else:
+    learned = [p for p in discriminator.parameters() if frozen and p.requires_grad]
+    for parameter in learned:
+        parameter.requires_grad_(False)
+    try:
         logits = discriminator(pairs)
+    finally:
+        for parameter in learned:
+            parameter.requires_grad_(True)
     return at_least_single(logits).squeeze(-1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import torch
@@ -32,7 +33,7 @@ class StepGraphs:
     """
 
     def __init__(self, step: Step) -> None:
-        self._step = step
+        self._step = _without_a_warning(step)
         # What is recorded must have run before on the same stream
         self._stream = torch.cuda.Stream()
         self._n_run: dict[int, int] = {}
@@ -56,6 +57,17 @@ class StepGraphs:
             results = self._step(positions, weights)
         now.wait_stream(self._stream)
         return results
+
+
+def _without_a_warning(step: Step) -> Step:
+    """The step without PyTorch's advice on gradients that come from several streams."""
+
+    def quiet(positions: Tensor, weights: Tensor) -> Tensor:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="The AccumulateGrad node's stream")
+            return step(positions, weights)
+
+    return quiet
 
 
 class _Recorded:

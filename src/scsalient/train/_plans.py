@@ -11,6 +11,7 @@ from scvi.train import TrainingPlan
 from scsalient import _keys, objective
 from scsalient._arguments import check_number
 from scsalient.loaders import Minibatches
+from scsalient.nn import Branches
 from scsalient.train._graphs import StepGraphs
 from scsalient.train._means import RunningMeans
 
@@ -308,6 +309,7 @@ class ContrastiveTrainingPlan(VAETrainingPlan):
             loss_output.extra_metrics["discriminator_loss"] = theirs.detach()
         for optimizer in optimizers:
             optimizer.zero_grad()
+        inference_outputs["branches"].fork()
         self.manual_backward(objective_and_theirs)
         for optimizer in optimizers[: 1 + self._discriminates]:
             optimizer.step()
@@ -345,6 +347,7 @@ class ContrastiveTrainingPlan(VAETrainingPlan):
     def _recordable(self, rows: RowsOnDevice) -> Any:
         optimizers = self.optimizers(use_pl_optimizer=False)
         groups: dict[int, Groups] = {}
+        branches = Branches(apart=self.device.type == "cuda")
 
         def step(positions: Tensor, weights: Tensor) -> Tensor:
             batch: dict[str, Any] = rows.at(positions)
@@ -353,14 +356,19 @@ class ContrastiveTrainingPlan(VAETrainingPlan):
                 # Minibatches of the same size have the same pairs of groups
                 groups[n_rows] = self.module.groups(batch)
             batch[_keys.TENSOR_GROUPS] = groups[n_rows]
+            batch[_keys.TENSOR_BRANCHES] = branches
             kl_weight, penalty_weight = weights.unbind()
             with self._fresh_autocast():
                 loss_output = self._optimize(
                     batch, {"kl_weight": kl_weight, "penalty_weight": penalty_weight}, optimizers
                 )
-            terms = self._terms(loss_output, "train", kl_weight=kl_weight)
+            # Beside the pass backward, which needs none of them
+            with branches.branch("terms"):
+                terms = self._terms(loss_output, "train", kl_weight=kl_weight)
+                row = RunningMeans.row(terms)
+            branches.join(row)
             self._names_of_terms = tuple(terms)
-            return RunningMeans.row(terms)
+            return row
 
         return step
 

@@ -57,7 +57,7 @@ class Preset:
 
 PRESETS = {
     # Paper sec. 4.2, app. C and E. It tells no length of training: ours is taken for both. Squared
-    # error is a Gaussian of fixed variance, and nothing is held out or warmed up.
+    # error is a Gaussian of fixed variance, and nothing is held out, warmed up or averaged.
     PAPER: Preset(
         PAPER,
         model={
@@ -73,7 +73,11 @@ PRESETS = {
             "background_salient_weight": 0.0,
             "transplant_weight": 0.0,
         },
-        train={"batch_size": 128, "train_size": 1.0, "plan_kwargs": {"lr": 1e-3, "kl_warmup": 0.0}},
+        train={
+            "batch_size": 128,
+            "train_size": 1.0,
+            "plan_kwargs": {"lr": 1e-3, "kl_warmup": 0.0, "weight_averaging": 0.0},
+        },
     ),
     DEFAULT: Preset(DEFAULT),
     IMAGES: Preset(IMAGES, model=dict(images.OVERLAY)),

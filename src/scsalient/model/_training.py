@@ -114,7 +114,9 @@ class TrainingMixin(LatentModel):
             device then replays as graphs, and else 1. Callbacks are called once for all of them,
             and a learning rate that one changes has no effect on a graph: with 1 there are none.
         plan_kwargs
-            Arguments of the training plan, for instance ``lr`` or ``kl_warmup``.
+            Arguments of the training plan: ``lr`` (1e-3), ``kl_warmup``, the share of the training
+            over which the KL terms reach their weight (0.1), ``weight_averaging``, the share at its
+            end over which the weights are averaged (0.3; 0 keeps the last ones), and others.
         **trainer_kwargs
             Further arguments of :class:`scvi.train.Trainer`, for instance ``callbacks``,
             ``check_val_every_n_epoch``, ``precision="bf16-mixed"``, ``strategy="ddp"``, or

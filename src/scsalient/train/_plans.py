@@ -14,6 +14,7 @@ from scsalient.loaders import Minibatches
 from scsalient.nn import Branches
 from scsalient.train._graphs import StepGraphs
 from scsalient.train._means import RunningMeans
+from scsalient.train._weight_mean import WeightMean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class VAETrainingPlan(TrainingPlan):
-    """scvi-tools' plan with Adam as in the paper and warm-up in fractions of training.
+    """scvi-tools' plan with Adam as in the paper, and schedules in fractions of training.
 
     Parameters
     ----------
@@ -38,6 +39,11 @@ class VAETrainingPlan(TrainingPlan):
         As in :class:`torch.optim.Adam`.
     kl_warmup
         Share of the planned training over which the KL terms reach their full weight.
+    weight_averaging
+        Share of the planned training, at its end, over whose steps the weights are averaged
+        (Polyak and Juditsky 1992; Izmailov et al. 2018, arXiv 1803.05407). Validation sees the
+        mean, and the model keeps it. With 0, and when training ends before, it keeps the last
+        weights.
     """
 
     def __init__(
@@ -48,9 +54,11 @@ class VAETrainingPlan(TrainingPlan):
         weight_decay: float = 0.0,
         eps: float = 1e-8,
         kl_warmup: float = 0.1,
+        weight_averaging: float = 0.3,
         **kwargs: Any,
     ) -> None:
         check_number("kl_warmup", kl_warmup, low=0, high=1)
+        check_number("weight_averaging", weight_averaging, low=0, high=1)
         check_number("lr", lr, low=0, low_included=False)
         # Set first: scvi-tools' constructor already asks for the KL weight.
         self._kl_warmup = kl_warmup
@@ -64,6 +72,8 @@ class VAETrainingPlan(TrainingPlan):
             **kwargs,
         )
         self._means = {mode: RunningMeans() for mode in ("train", "validation")}
+        self._weight_averaging = weight_averaging
+        self._weight_mean = WeightMean()
 
     # What scvi-tools' plan has and this one does not look at
     without_effect: ClassVar[frozenset[str]] = frozenset(
@@ -109,10 +119,15 @@ class VAETrainingPlan(TrainingPlan):
         return self._progress(within)
 
     def _progress(self, share_of_epoch: float) -> float:
-        trainer = getattr(self, "_trainer", None)
-        if trainer is None or trainer.max_epochs is None or trainer.max_epochs < 1:
+        if not self._n_planned:
             return 1.0
-        return min(1.0, (self.current_epoch + share_of_epoch) / trainer.max_epochs)
+        return min(1.0, (self.current_epoch + share_of_epoch) / self._n_planned)
+
+    @property
+    def _n_planned(self) -> int:
+        """Planned epochs; zero when nobody knows."""
+        trainer = getattr(self, "_trainer", None)
+        return 0 if trainer is None or trainer.max_epochs is None else max(0, trainer.max_epochs)
 
     @property
     def kl_weight(self) -> float:
@@ -134,6 +149,30 @@ class VAETrainingPlan(TrainingPlan):
         self._record(loss_output, "train", kl_weight=weights["kl_weight"])
         self._log_at_end_of_epoch()
         return loss_output.loss
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Count the weights in, if the end is near."""
+        if not isinstance(batch, Minibatches):
+            self._end_step(self.progress)
+
+    def _end_step(self, progress: float) -> None:
+        """Count the weights in after a step before which so much of the training was done."""
+        share = self._weight_averaging
+        if share and self._n_planned and progress >= 1 - share:
+            self._weight_mean.add(self.module)
+
+    def on_validation_start(self) -> None:
+        """Look at the weights that the model would keep."""
+        self._weight_mean.swap(self.module)
+
+    def on_validation_end(self) -> None:
+        """Go on from the last weights."""
+        self._weight_mean.swap(self.module)
+
+    def on_train_end(self) -> None:
+        """Keep the mean of the weights."""
+        self._weight_mean.swap(self.module)
+        self._weight_mean = WeightMean()
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """Objective of validation cells, with the weights that the epoch has led to."""
@@ -205,10 +244,15 @@ class VAETrainingPlan(TrainingPlan):
         checkpoint["rng_state"] = torch.get_rng_state()
         if self.device.type == "cuda":
             checkpoint["cuda_rng_state"] = torch.cuda.get_rng_state(self.device)
+        checkpoint["weight_mean"] = self._weight_mean.state_dict() | {"epochs": self._n_planned}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Remember the state of the random generators until training starts."""
+        """Take up the mean of the weights, and remember the state of the random generators."""
         self._rng_states = [checkpoint.get(key) for key in ("rng_state", "cuda_rng_state")]
+        state = checkpoint.get("weight_mean")
+        # In a longer training the last steps are others
+        if state is not None and state["epochs"] == self._n_planned:
+            self._weight_mean.load_state_dict(state, self.module)
 
     def on_train_epoch_start(self) -> None:
         """Go on from the random state of the checkpoint, if there is one."""
@@ -323,8 +367,10 @@ class ContrastiveTrainingPlan(VAETrainingPlan):
         """Steps one after the other, launched from the host."""
         loss = torch.zeros(())
         for positions, share in zip(batches.positions, batches.progress(), strict=True):
+            progress = self._progress(share)
             with self._fresh_autocast():
-                loss = self._take_step(batches.rows.at(positions), self._progress(share))
+                loss = self._take_step(batches.rows.at(positions), progress)
+            self._end_step(progress)
         return loss
 
     @property
@@ -336,12 +382,14 @@ class ContrastiveTrainingPlan(VAETrainingPlan):
         """Steps as recorded graphs."""
         if self._graphs is None:
             self._graphs = StepGraphs(self._recordable(batches.rows))
-        weights = [list(self._weights(self._progress(s)).values()) for s in batches.progress()]
+        done = [self._progress(share) for share in batches.progress()]
+        weights = [list(self._weights(progress).values()) for progress in done]
         on_device = torch.tensor(weights, device=self.device)
-        for positions, weight in zip(batches.positions, on_device, strict=True):
+        for positions, weight, progress in zip(batches.positions, on_device, done, strict=True):
             terms = self._graphs(positions, weight)
             self._means["train"].add_row(self._names_of_terms, terms, weight=len(positions))
             self._count_steps()
+            self._end_step(progress)
         return terms[0].clone()
 
     def _recordable(self, rows: RowsOnDevice) -> Any:

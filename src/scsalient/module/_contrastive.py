@@ -73,8 +73,6 @@ class ContrastiveVAEModule(LatentModule):
             **kwargs,
         )
         self.tc_weight = tc_weight
-        self.mmd_weight = mmd_weight
-        self.background_salient_weight = background_salient_weight
         self.transplant_weight = transplant_weight
         self.salient_encoder = self._build_encoder("salient", n_input, n_salient_latent)
         self.discriminator = build_discriminator(

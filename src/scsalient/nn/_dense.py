@@ -10,7 +10,6 @@ from scvi.nn import FCLayers
 from torch import nn
 from torch.nn import functional
 
-from scsalient.nn._branches import Branches
 from scsalient.nn._input import input_products, split_first_layer
 from scsalient.nn._precision import at_least_single
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from scsalient.loaders import NonZeros
+    from scsalient.nn._branches import Branches
     from scsalient.nn._covariates import Covariates
 
 MIN_VARIANCE = 1e-4
@@ -106,7 +106,7 @@ def encode_together(
     x: Tensor | NonZeros,
     covariates: Covariates,
     *,
-    branches: Branches | None = None,
+    branches: Branches,
 ) -> list[tuple[Tensor, Tensor]]:
     """What each of some encoders gives of the same rows.
 
@@ -127,7 +127,6 @@ def encode_together(
     if len(dense) < len(encoders):
         return [encoder(x, covariates) for encoder in encoders]
     products = input_products(x, [encoder.input_weights for encoder in dense])
-    branches = Branches() if branches is None else branches
     branches.fork()
     moments = []
     for i, (encoder, product) in enumerate(zip(dense, products, strict=True)):

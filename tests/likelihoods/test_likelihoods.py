@@ -38,6 +38,22 @@ def test_gaussian_agrees_with_scipy():
     )
 
 
+@pytest.mark.parametrize("variance", ["fixed", "learned"])
+def test_gradients_of_gaussian_are_those_of_torch(variance):
+    generator = torch.Generator().manual_seed(1)
+    likelihood = build_likelihood("gaussian", n_vars=3, gaussian_variance=variance)
+    mean = torch.randn(4, 3, generator=generator, requires_grad=True)
+    rows = torch.randn(4, generator=generator)
+    parameters = [mean, *likelihood.parameters()]
+    outputs, library = {"mean": mean}, torch.ones(4, 1)
+    mine = (likelihood.log_prob(COUNTS, outputs, library) * rows).sum()
+    theirs = likelihood.distribution(outputs, library).log_prob(COUNTS).sum(-1) @ rows
+    for found, expected in zip(
+        torch.autograd.grad(mine, parameters), torch.autograd.grad(theirs, parameters), strict=True
+    ):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
 def test_fixed_variance_is_no_parameter():
     likelihood = build_likelihood("gaussian", n_vars=3, gaussian_variance="fixed")
     assert not list(likelihood.parameters())

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import scvi
 import torch
+from anndata import read_h5ad
 from lightning.pytorch.callbacks import Callback
 from scipy import sparse
 
@@ -43,15 +44,17 @@ def trained(adata, splitter, *, epochs=3, setup=None, train=None, **kwargs):
 
 @pytest.mark.parametrize("form", [sparse.csr_matrix, lambda x: x.toarray()])
 @pytest.mark.parametrize("steps_at_once", [2, 3, 32])
-def test_what_is_learned_does_not_depend_on_how_many_come_at_once(form, steps_at_once):
+@pytest.mark.parametrize("storage", ["auto", "device"])
+def test_what_is_learned_does_not_depend_on_how_many_come_at_once(form, steps_at_once, storage):
     adata = make_counts()
     adata.X = form(adata.X)
     setup = {"batch_key": "batch", "continuous_covariate_keys": ["score"]}
     plan = {"plan_kwargs": {"kl_warmup": 0.9, "penalty_warmup": 0.7}}
+    where = {"storage": storage}
     found, counted = trained(
-        adata, KEPT | {"steps_at_once": steps_at_once}, setup=setup, train=plan
+        adata, where | {"steps_at_once": steps_at_once}, setup=setup, train=plan
     )
-    expected, expected_count = trained(adata, ONE_BY_ONE, setup=setup, train=plan)
+    expected, expected_count = trained(adata, where | {"steps_at_once": 1}, setup=setup, train=plan)
     assert_same(found, expected)
     # Seven minibatches an epoch, of which each is two steps: of the model and its discriminator
     assert counted.n_steps == expected_count.n_steps == 2 * 3 * 7
@@ -64,9 +67,31 @@ def test_a_limit_on_steps_counts_each():
     assert counted.n_batches == 6
 
 
-def test_in_host_memory_minibatches_come_one_by_one():
-    _, counted = trained(make_counts(), {"storage": "host"})
+def test_from_a_file_minibatches_come_one_by_one(tmp_path):
+    make_counts().write_h5ad(tmp_path / "cells.h5ad")
+    _, counted = trained(read_h5ad(tmp_path / "cells.h5ad", backed="r"), {})
     assert counted.n_batches == 3 * 7
+
+
+def test_a_wish_to_stop_is_heard_between_steps_at_once():
+    class Stop(Callback):
+        def on_train_batch_start(self, trainer, *_args):
+            # As Ctrl-C does, at a time that can be told
+            optimizers = trainer.lightning_module.optimizers()
+            step = optimizers[0].step
+
+            def last_step(*args, **kwargs):
+                trainer.should_stop = True
+                return step(*args, **kwargs)
+
+            optimizers[0].step = last_step
+
+    model = make_model()
+    counted = Counted()
+    model.train(5, batch_size=8, callbacks=[Stop(), counted], **QUIET)
+    assert counted.n_batches == 1
+    assert counted.n_steps == 2
+    assert model.is_trained
 
 
 @pytest.mark.filterwarnings("ignore:.*bf16:UserWarning")

@@ -10,8 +10,8 @@ from lightning.pytorch.callbacks import Callback
 from factories import QUIET, make_counts, make_model
 from scsalient import StandardVAE
 
-# Eight minibatches an epoch
-BATCHES = {"batch_size": 7, "train_size": 0.9}
+# Eight minibatches an epoch, and a callback after each
+BATCHES = {"batch_size": 7, "train_size": 0.9, "datasplitter_kwargs": {"steps_at_once": 1}}
 EVERY_EPOCH = {"check_val_every_n_epoch": 1}
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import distributions, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from scsalient.likelihoods._base import Likelihood
@@ -19,6 +20,32 @@ if TYPE_CHECKING:
     from scsalient.loaders import NonZeros
 
 _MIN_VARIANCE = 1e-4
+
+
+class _ScaledSquares(torch.autograd.Function):
+    """``(x - mean)^2 @ precision``, with few passes over the entries forward and back."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, mean: Tensor, precision: Tensor) -> Tensor:
+        residual = x - mean
+        squares = residual.square()
+        ctx.save_for_backward(residual, squares, precision)
+        with _full_precision(x):
+            return squares @ precision
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor, Tensor | None]:
+        residual, squares, precision = ctx.saved_tensors
+        by_mean = (residual * precision).mul_(gradient.unsqueeze(-1) * -2.0)
+        if not ctx.needs_input_grad[2]:
+            return None, by_mean, None
+        with _full_precision(squares):
+            return None, by_mean, gradient @ squares
+
+
+def _full_precision(tensor: Tensor) -> torch.autocast:
+    return torch.autocast(tensor.device.type, enabled=False)
 
 
 class Gaussian(Likelihood):
@@ -56,10 +83,8 @@ class Gaussian(Likelihood):
         self, x: Tensor, outputs: dict[str, Tensor], library: Tensor, nonzeros: NonZeros | None
     ) -> Tensor:
         variance = self._variance()
-        # One product with the precisions instead of several passes over all entries
-        squares = (x - at_least_single(outputs["mean"])).square()
-        with torch.autocast(x.device.type, enabled=False):
-            squares = squares @ variance.reciprocal()
+        mean = at_least_single(outputs["mean"])
+        squares = _ScaledSquares.apply(x, mean, variance.reciprocal())
         return -0.5 * (squares + (2 * math.pi * variance).log().sum())
 
     def expected(self, outputs: dict[str, Tensor], library: Tensor) -> Tensor:

@@ -37,7 +37,7 @@ _MAX_ROWS_AT_ONCE = 8192
 
 @dataclass(frozen=True)
 class Minibatches:
-    """Minibatches for several steps of an optimiser, of cells that lie on an accelerator.
+    """Minibatches for several steps of an optimiser, of cells that lie where it trains.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class Minibatches:
         How many minibatches of the epoch came before these, and how many it has.
     """
 
-    rows: RowsOnDevice
+    rows: Rows | RowsOnDevice
     positions: Sequence[Tensor]
     first: int
     n_in_epoch: int
@@ -78,8 +78,8 @@ class BatchLoader:
         Where the data stay: ``"device"``, ``"host"``, or ``"auto"`` for the device if it is
         an accelerator with room for them.
     steps_at_once
-        How many minibatches to give at once, as :class:`Minibatches`, where the data stay on the
-        device. With 1, and where they do not, one comes after the other.
+        How many minibatches to give at once, as :class:`Minibatches`, where the data lie in the
+        memory of the device. With 1, and where they do not, one comes after the other.
     """
 
     def __init__(
@@ -96,8 +96,10 @@ class BatchLoader:
         self.batch_sampler = None
         self._rows = rows
         self._device = torch.device("cpu") if device is None else device
-        self._resident = _on_device(rows, self._device, storage)
-        self._n_together = 1 if self._resident is None else steps_at_once
+        self._at_hand: Rows | RowsOnDevice | None = _on_device(rows, self._device, storage)
+        if self._at_hand is None and self._device.type == "cpu" and not rows.on_disk:
+            self._at_hand = rows
+        self._n_together = 1 if self._at_hand is None else steps_at_once
 
     def __len__(self) -> int:
         """How often an epoch gives something."""
@@ -109,20 +111,18 @@ class BatchLoader:
 
     def __iter__(self) -> Iterator[Any]:
         """Tensors of each minibatch by name, on the device, or several minibatches."""
-        if self._resident is not None and self._n_together > 1:
-            yield from self._together(self._resident)
-        elif self._resident is not None:
-            yield from map(self._resident.tensors, self.sampler)
+        if self._at_hand is not None and self._n_together > 1:
+            yield from self._together(self._at_hand)
+        elif self._at_hand is not None:
+            yield from map(self._at_hand.tensors, self.sampler)
         elif self._rows.on_disk:
             parts = _ahead(self._read, _reads(self.sampler))
             for rows, batches in parts:
                 yield from (self._moved(rows.tensors(batch)) for batch in batches)
-        elif self._device.type == "cpu":
-            yield from map(self._rows.tensors, self.sampler)
         else:
             yield from _ahead(lambda batch: self._moved(self._rows.tensors(batch)), self.sampler)
 
-    def _together(self, rows: RowsOnDevice) -> Iterator[Minibatches]:
+    def _together(self, rows: Rows | RowsOnDevice) -> Iterator[Minibatches]:
         batches, first = iter(self.sampler), 0
         while some := list(islice(batches, self._n_together)):
             # One transfer for all

@@ -129,6 +129,10 @@ class Rows:
         columns = {key: values[index] for key, values in self.columns.items()}
         return {REGISTRY_KEYS.X_KEY: x} | columns | more
 
+    def at(self, positions: Tensor) -> dict[str, Any]:
+        """As :meth:`tensors`, of positions in a tensor."""
+        return self.tensors(positions.numpy())
+
 
 def _in_memory(block: Any) -> Any:
     if hasattr(block, "compute"):  # dask

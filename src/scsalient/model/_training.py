@@ -110,9 +110,10 @@ class TrainingMixin(LatentModel):
             ``storage``: where data in memory stay during training, ``"device"``, ``"host"``, or
             ``"auto"``, the default, for the device if it is an accelerator with room for them.
             ``steps_at_once``: how many minibatches Lightning counts as one of its batches where
-            the data stay on the device; by default 32 for a contrastive model, whose steps a CUDA
-            device then replays as graphs, and else 1. Callbacks are called once for all of them,
-            and a learning rate that one changes has no effect on a graph: with 1 there are none.
+            the data lie in the memory of the device; by default 32 for a contrastive model, whose
+            steps a CUDA device then replays as graphs, and else 1. Callbacks are called once for
+            all of them, and a learning rate that one changes has no effect on a graph: with 1
+            there are none.
         plan_kwargs
             Arguments of the training plan: ``lr`` (1e-3), ``kl_warmup``, the share of the training
             over which the KL terms reach their weight (0.1), ``weight_averaging``, the share at its

@@ -199,10 +199,16 @@ class LatentModule(BaseModuleClass):
         return Covariates(tuple(categories), tensors.get(REGISTRY_KEYS.CONT_COVS_KEY))
 
     def library(self, tensors: dict[str, Tensor]) -> Tensor:
-        """Size factor if one is registered, else total of each row, shape ``(n_rows, 1)``."""
+        """Size factor if one is registered, else total of each row, shape ``(n_rows, 1)``.
+
+        One where the data are not counts.
+        """
         if self.use_size_factor:
             return tensors[REGISTRY_KEYS.SIZE_FACTOR_KEY]
-        return tensors[REGISTRY_KEYS.X_KEY].sum(dim=1, keepdim=True)
+        x = tensors[REGISTRY_KEYS.X_KEY]
+        if self.likelihood.support != "counts":
+            return x.new_ones(len(x), 1)
+        return x.sum(dim=1, keepdim=True)
 
     def encoded_rows(self, tensors: dict[str, Any]) -> Tensor | NonZeros:
         """What to encode of a minibatch: its entries that are not zero, where they suffice."""

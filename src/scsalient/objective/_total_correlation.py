@@ -32,7 +32,8 @@ def discriminator_logits(
     Logits, shape ``(n_pairs,)``.
     """
     pairs = torch.cat([salient, background], dim=-1)
-    learned = [p for p in discriminator.parameters() if frozen and p.requires_grad]
+    parameters = discriminator.parameters() if frozen else ()
+    learned = [p for p in parameters if p.requires_grad]
     for parameter in learned:
         parameter.requires_grad_(False)
     try:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from scvi.module.base import LossOutput
     from torch import Tensor
 
-    from scsalient.loaders import RowsOnDevice
+    from scsalient.loaders import Rows, RowsOnDevice
     from scsalient.module import ContrastiveVAEModule, Groups, LatentModule
 
 
@@ -366,12 +366,23 @@ class ContrastiveTrainingPlan(VAETrainingPlan):
     def _take_steps(self, batches: Minibatches) -> Tensor:
         """Steps one after the other, launched from the host."""
         loss = torch.zeros(())
+        groups: dict[int, Groups] = {}
         for positions, share in zip(batches.positions, batches.progress(), strict=True):
+            if self.trainer.should_stop:
+                break
             progress = self._progress(share)
             with self._fresh_autocast():
-                loss = self._take_step(batches.rows.at(positions), progress)
+                batch = self._with_groups(batches.rows.at(positions), groups)
+                loss = self._take_step(batch, progress)
             self._end_step(progress)
         return loss
+
+    def _with_groups(self, batch: dict[str, Any], known: dict[int, Groups]) -> dict[str, Any]:
+        """A minibatch with the groups of its rows: the same in all that have as many rows."""
+        n_rows = len(batch[_keys.TENSOR_ROLE])
+        if n_rows not in known:
+            known[n_rows] = self.module.groups(batch)
+        return batch | {_keys.TENSOR_GROUPS: known[n_rows]}
 
     @property
     def _can_replay(self) -> bool:
@@ -392,18 +403,13 @@ class ContrastiveTrainingPlan(VAETrainingPlan):
             self._end_step(progress)
         return terms[0].clone()
 
-    def _recordable(self, rows: RowsOnDevice) -> Any:
+    def _recordable(self, rows: Rows | RowsOnDevice) -> Any:
         optimizers = self.optimizers(use_pl_optimizer=False)
         groups: dict[int, Groups] = {}
         branches = Branches(apart=self.device.type == "cuda")
 
         def step(positions: Tensor, weights: Tensor) -> Tensor:
-            batch: dict[str, Any] = rows.at(positions)
-            n_rows = len(positions)
-            if n_rows not in groups:
-                # Minibatches of the same size have the same pairs of groups
-                groups[n_rows] = self.module.groups(batch)
-            batch[_keys.TENSOR_GROUPS] = groups[n_rows]
+            batch = self._with_groups(rows.at(positions), groups)
             batch[_keys.TENSOR_BRANCHES] = branches
             kl_weight, penalty_weight = weights.unbind()
             with self._fresh_autocast():

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # Raise it when trials of the same settings would come out otherwise: old results are then run anew
-SETTINGS_VERSION = 1
+SETTINGS_VERSION = 2
 COLUMN_KEY = "trial"
 COLUMN_SEED = "seed"
 COLUMN_SECONDS = "seconds"

@@ -113,3 +113,11 @@ def test_on_kang_it_reaches_its_known_level(kang_subset):
     target = (adata.obs["sample_id"] != "ctrl107").to_numpy()
     found = silhouette(adata.obsm["X_cpca"][target], adata.obs["group_id"][target])
     assert found == pytest.approx(0.58, abs=0.02)
+
+
+@pytest.mark.parametrize("values", [[True, None], ["True", "False"], [1.0, np.nan]])
+def test_variable_genes_that_are_neither_true_nor_false(values):
+    adata = make_planted()
+    adata.var["highly_variable"] = np.resize(np.array(values, dtype=object), adata.n_vars)
+    with pytest.raises(ValueError, match="should be true or false for every gene"):
+        contrastive_pca(adata, "condition", "control", alpha=1.0)

@@ -53,7 +53,7 @@ def test_validation_shows_every_cell_once(n, m, batch_size):
 
 
 def test_splits_are_stratified_disjoint_and_complete():
-    groups = [np.arange(100), np.arange(100, 140)]
+    groups = {"target": np.arange(100), "background": np.arange(100, 140)}
     splitter = RoleDataSplitter(None, groups, train_size=0.7, validation_size=0.2)
     assert (splitter.train_idx < 100).sum() == 70
     assert (splitter.train_idx >= 100).sum() == 28
@@ -64,8 +64,23 @@ def test_splits_are_stratified_disjoint_and_complete():
 
 
 def test_a_single_cell_goes_into_training():
-    splitter = RoleDataSplitter(None, [np.arange(10), np.array([10])])
-    assert 10 in splitter.train_idx
+    groups = {"target": np.arange(10), "background": np.array([10])}
+    assert 10 in RoleDataSplitter(None, groups).train_idx
+
+
+def test_a_group_without_cells():
+    groups = {"target": np.arange(10), "background": np.array([], dtype=int)}
+    with pytest.raises(ValueError, match="`adata` should have cells of each .* no background"):
+        RoleDataSplitter(None, groups)
+
+
+def test_each_validation_batch_has_cells_of_a_small_group():
+    batches = list(UnpairedBatches([np.arange(300), np.arange(300, 320)], batch_size=8))
+    assert len(batches) == 20
+    assert all((batch >= 300).any() for batch in batches)
+    # but no batch is too large for it
+    huge = list(UnpairedBatches([np.arange(20_000), np.arange(20_000, 20_001)], batch_size=128))
+    assert [len(batch) for batch in huge] == [4001, 4000, 4000, 4000, 4000]
 
 
 @pytest.mark.parametrize(
@@ -78,7 +93,7 @@ def test_a_single_cell_goes_into_training():
 )
 def test_sizes_out_of_range(kwargs, message):
     with pytest.raises(ValueError, match=message):
-        RoleDataSplitter(None, [np.arange(10)], **kwargs)
+        RoleDataSplitter(None, {"target": np.arange(10)}, **kwargs)
 
 
 @settings(deadline=None, max_examples=40)

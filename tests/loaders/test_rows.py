@@ -126,12 +126,6 @@ def test_rows_in_a_file_come_in_the_order_asked_for(tmp_path, kind):
     np.testing.assert_array_equal(found["role"].ravel(), CELLS)
 
 
-def test_columns_in_a_file_are_refused(tmp_path):
-    anndata.AnnData(sparse.csc_matrix(_counts())).write_h5ad(tmp_path / "data")
-    with h5py.File(tmp_path / "data") as file, pytest.raises(TypeError, match="found CSC"):
-        Rows(anndata.io.sparse_dataset(file["X"]), COLUMNS)
-
-
 def test_every_registered_field_is_there():
     adata = make_counts()
     adata.obs["factor"] = np.linspace(0.5, 2.0, adata.n_obs)

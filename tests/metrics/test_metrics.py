@@ -20,6 +20,17 @@ def test_silhouette_of_a_sample_is_near_that_of_all():
     assert metrics.silhouette(latent, LABELS, max_cells=300) == pytest.approx(whole, abs=0.05)
 
 
+def test_a_sample_has_every_label():
+    latent = RNG.normal(size=(100, 2))
+    labels = ["rare"] + ["other"] * 99
+    for seed in range(5):
+        assert np.isfinite(metrics.silhouette(latent, labels, max_cells=10, seed=seed))
+    with pytest.raises(ValueError, match="`max_cells` should be an integer of at least 3"):
+        metrics.silhouette(latent, labels, max_cells=2)
+    with pytest.raises(ValueError, match="`labels` should be shared by some cells"):
+        metrics.silhouette(latent, np.arange(100))
+
+
 def test_leakage_is_one_for_a_label_in_the_open_and_zero_for_noise():
     noise = RNG.normal(size=(400, 3))
     assert abs(metrics.leakage(noise, LABELS)) < 0.2
@@ -60,6 +71,16 @@ def test_bad_input(latent, labels, message):
 def test_leakage_needs_cells_of_each_label():
     with pytest.raises(ValueError, match="at least `n_splits` = 5 cells"):
         metrics.leakage(np.ones((6, 1)), list("aaaaab"))
+
+
+def test_independence_of_what_is_not_finite_or_too_few():
+    latent = RNG.normal(size=(100, 2))
+    broken = latent.copy()
+    broken[3, 1] = np.nan
+    with pytest.raises(ValueError, match="should be finite"):
+        metrics.independence(latent, broken)
+    with pytest.raises(ValueError, match="`max_cells` should be an integer of at least 4"):
+        metrics.independence(latent, latent, max_cells=3)
 
 
 def test_independence_bad_shapes():

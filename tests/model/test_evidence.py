@@ -180,3 +180,28 @@ def test_bad_requests(with_response):
             with_response.evidence(level=level)
     with pytest.raises(ValueError, match="`n_permutations` should be an integer of at least 99"):
         with_response.evidence(n_permutations=10)
+
+
+def test_cells_in_another_order(with_response, tmp_path):
+    with_response.save(tmp_path / "model")
+    adata = with_response.adata[::-1].copy()
+    model = ContrastiveVAE.load(tmp_path / "model", adata=adata, accelerator="cpu")
+    with pytest.raises(ValueError, match="found cells of other names or in another order"):
+        model.evidence()
+    same = ContrastiveVAE.load(
+        tmp_path / "model", adata=with_response.adata.copy(), accelerator="cpu"
+    )
+    assert same.evidence().p_value == with_response.evidence().p_value
+
+
+def test_cells_without_a_finite_likelihood(with_response, monkeypatch):
+    log_prob = with_response.module.likelihood.log_prob
+
+    def broken(*args, **kwargs):
+        values = log_prob(*args, **kwargs)
+        values[0] = -torch.inf
+        return values
+
+    monkeypatch.setattr(with_response.module.likelihood, "log_prob", broken)
+    with pytest.raises(RuntimeError, match="`evidence` needs finite likelihoods, found 1 of"):
+        with_response.evidence()

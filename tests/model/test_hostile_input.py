@@ -7,7 +7,8 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
-from anndata import AnnData
+from anndata import AnnData, read_h5ad
+from lightning.pytorch.callbacks import Timer
 from scipy import sparse
 
 from factories import QUIET, make_counts, make_model, make_trained
@@ -231,3 +232,64 @@ def test_nothing_is_changed_in_the_data():
     pd.testing.assert_frame_equal(adata.var, before.var)
     new = set(adata.obs) - set(before.obs)
     assert all(column.startswith("_scvi_") for column in new)
+
+
+def test_columns_in_a_file(tmp_path):
+    adata = make_counts()
+    adata.X = sparse.csc_matrix(adata.X)
+    adata.write_h5ad(tmp_path / "csc.h5ad")
+    backed = read_h5ad(tmp_path / "csc.h5ad", backed="r")
+    with pytest.raises(TypeError, match=r"`adata.X` in a file should be .* adata.to_memory\(\)`"):
+        SETUP(backed)
+    adata = backed.to_memory()
+    adata.X = adata.X.tocsr()
+    SETUP(adata)
+
+
+def test_a_view_of_a_file(tmp_path):
+    make_counts().write_h5ad(tmp_path / "cells.h5ad")
+    view = read_h5ad(tmp_path / "cells.h5ad", backed="r")[:80]
+    with pytest.raises(ValueError, match=r"Run `adata = adata.to_memory\(\)` first"):
+        SETUP(view)
+    SETUP(view.to_memory())
+
+
+@pytest.mark.parametrize("as_list", [pd.Categorical, pd.array, np.asarray, pd.Index])
+def test_lists_of_other_types(as_list):
+    adata = make_counts(kit="v2")
+    ContrastiveVAE.setup_anndata(
+        adata,
+        "condition",
+        as_list(["control"]),
+        target=as_list(["treated"]),
+        categorical_covariate_keys=np.array(["kit"]),
+        continuous_covariate_keys=pd.Index(["score"]),
+    )
+    model = ContrastiveVAE(adata, n_hidden=8)
+    model.train(1, callbacks=None, **QUIET)
+    assert model.roles.target == ("treated",)
+    model.train(1, callbacks=Timer(), **QUIET)
+
+
+@pytest.mark.parametrize("precision", ["64-true", "bf16-true", "16-true", 64])
+def test_precision_of_the_weights(precision):
+    with pytest.raises(ValueError, match="`precision` should be one of"):
+        make_model().train(1, precision=precision, **QUIET)
+
+
+def test_values_that_changed_before_training():
+    model = make_model()
+    model.adata.X = np.log1p(model.adata.X)
+    with pytest.raises(ValueError, match="integer"):
+        model.train(1, **QUIET)
+
+
+def test_a_model_without_data(tmp_path):
+    make_trained().save(tmp_path / "model")
+    model = ContrastiveVAE.load(tmp_path / "model", adata=False, accelerator="cpu")
+    for call in (model.embed, model.get_latent_representation, model.get_elbo, model.denoise):
+        with pytest.raises(ValueError, match="`adata` is needed, for the model was loaded without"):
+            call()
+    for call in (partial(model.train, 1, **QUIET), model.evidence):
+        with pytest.raises(ValueError, match="`adata` is needed"):
+            call()

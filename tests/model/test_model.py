@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scvi
 import torch
+from scipy import sparse
 
 from factories import QUIET, make_counts, make_model, make_trained
 from scsalient import ContrastiveVAE, StandardVAE
@@ -331,3 +332,47 @@ def test_elbo_is_comparable_with_that_of_scvi():
     theirs.train(60, plan_kwargs={"n_epochs_kl_warmup": 6}, **QUIET)
     values = [float(m.history["elbo_train"].iloc[-1, 0]) for m in (ours, theirs)]
     assert values[0] == pytest.approx(values[1], rel=0.15)
+
+
+def few_counts():
+    """Counts of which most are zero, as they are in cells."""
+    adata = make_counts(n_vars=60)
+    kept = np.random.default_rng(0).random(adata.shape) < 0.1
+    kept[:, 0] = True
+    adata.X = sparse.csr_matrix(adata.X.toarray() * kept)
+    assert adata.X.nnz < 0.15 * kept.size
+    return adata
+
+
+@pytest.mark.parametrize("standard", [False, True])
+def test_everything_works_with_few_counts(standard):
+    adata = few_counts()
+    if standard:
+        StandardVAE.setup_anndata(adata, batch_key="batch")
+        model = StandardVAE(adata, n_latent=2, n_hidden=8)
+    else:
+        model = make_model(adata, setup={"batch_key": "batch"})
+    model.train(2, **QUIET)
+    assert model.generate(7).shape == (7, 60)
+    assert model.sweep(n_steps=3).shape == (9, 60)
+    model.embed()
+    dense = adata.copy()
+    dense.X = adata.X.toarray()
+    assert np.isfinite(model.get_reconstruction_error())
+    calls = [model.get_latent_representation]
+    if not standard:
+        calls.append(model.denoise)
+        assert model.evidence(n_permutations=99).p_value > 0
+    for call in calls:
+        np.testing.assert_allclose(call(adata), call(dense), rtol=1e-4, atol=1e-5)
+
+
+def test_size_factors_of_genes_with_large_counts():
+    adata = make_counts()
+    adata.X = adata.X.toarray()
+    adata.X[:, 2] = 150
+    adata.obs["factor"] = 1.0
+    model = make_model(adata, setup={"size_factor_key": "factor"})
+    start = torch.nn.functional.softplus(model.module.decoder.heads["proportion"].bias)
+    np.testing.assert_allclose(start.detach(), adata.X.mean(0), rtol=1e-4)
+    model.train(2, **QUIET)

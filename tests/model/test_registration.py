@@ -3,9 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import scvi
 from scipy import sparse
+from scvi.model import SCVI
 
-from factories import make_counts, make_model, make_trained
+from factories import QUIET, make_counts, make_model, make_trained
 from scsalient import ContrastiveVAE
 from scsalient.data import Role
 
@@ -229,3 +231,46 @@ def test_boolean_conditions():
     adata.obs["treated"] = (adata.obs["condition"] == "treated").to_numpy()
     SETUP(adata, "treated", False)
     assert (adata.obs["_scvi_role"] == adata.obs["treated"].astype(int)).all()
+
+
+def test_a_second_registration_leaves_the_first_model_alone():
+    def trained(*, disturb):
+        scvi.settings.seed = 0
+        adata = make_counts(three=np.resize(["x", "y", "z"], 100))
+        model = make_model(adata)
+        if disturb:
+            ContrastiveVAE.setup_anndata(adata, "three", "x", batch_key="batch")
+        model.train(3, **QUIET)
+        if disturb:
+            SCVI.setup_anndata(adata, batch_key="three")
+        return model.generate(20).X, model.sweep(n_steps=3).X, model.get_latent_representation()
+
+    for mine, theirs in zip(trained(disturb=True), trained(disturb=False), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_categories_may_be_renamed_later():
+    adata = make_counts()
+    adata.obs["condition"] = adata.obs["condition"].astype("category")
+    model = make_trained(adata)
+    adata.obs["condition"] = adata.obs["condition"].cat.rename_categories({"control": "untreated"})
+    model.embed()
+    assert list(adata.uns["cvae"]["background"]) == ["untreated"]
+    assert list(adata.uns["cvae"]["target"]) == ["treated"]
+    assert len(model.generate(3, role="background")) == 3
+    model.train(1, **QUIET)
+
+
+@pytest.mark.parametrize(
+    ("column", "background"), [(np.arange(100) >= 60, 1), (np.repeat([2.0, 0.0], [60, 40]), 0)]
+)
+def test_roles_are_told_in_the_words_of_the_column(column, background):
+    adata = make_counts(dose=column)
+    ContrastiveVAE.setup_anndata(adata, "dose", background)
+    model = ContrastiveVAE(adata, n_hidden=8)
+    model.train(1, **QUIET)
+    model.embed()
+    told = adata.uns["cvae"]
+    text = adata.obs["dose"].astype(str)
+    assert text.isin(told["background"]).sum() == 40
+    assert text.isin(told["target"]).sum() == 60

@@ -86,7 +86,7 @@ def test_one_latent_is_a_strip_for_each_category(embedded):
     embedded.obsm["one"] = embedded.obsm["X_cvae_salient"][:, :1]
     axis = pl.salient(embedded, "batch", key="one", cells="contrast", show=False)
     assert [text.get_text() for text in axis.get_xticklabels()] == ["a", "b", "background"]
-    assert axis.get_ylabel() == "salient1"
+    assert axis.get_ylabel() == "one1"
     points = axis.collections[0].get_offsets()
     np.testing.assert_allclose(np.sort(points[:, 1]), np.sort(embedded.obsm["one"][:, 0]))
     strips, counts = np.unique(np.rint(points[:, 0]), return_counts=True)
@@ -262,3 +262,70 @@ def test_trials_bad_arguments():
 
 def test_a_gene_may_be_drawn_twice(embedded):
     assert len(pl.salient(embedded, ["gene_1", "gene_1"], show=False)) == 2
+
+
+def test_other_latents_have_their_own_names_on_the_axes(embedded):
+    embedded.obsm["X_cvae_background"] = embedded.obsm["X_cvae_salient"]
+    axis = pl.salient(embedded, key="X_cvae_background", show=False)
+    assert (axis.get_xlabel(), axis.get_ylabel()) == ("background1", "background2")
+
+
+def test_genes_of_the_same_name_do_not_matter_unless_asked_for(embedded):
+    embedded.var_names = ["twice", "twice", *embedded.var_names[2:]]
+    axes = pl.salient(embedded, ["batch", "gene_5"], show=False)
+    assert [axis.get_title() for axis in axes] == ["batch", "gene_5"]
+
+
+def test_a_palette_of_fewer_categories_is_made_anew(embedded):
+    embedded.obs["type"] = pd.Categorical(["x", "y"] * 50)
+    embedded.uns["type_colors"] = ["#f00"]
+    pl.salient(embedded, "type", show=False)
+    assert embedded.uns["type_colors"] == ["#f00"]
+
+
+def test_without_target_cells_there_is_nothing_to_draw(embedded):
+    with pytest.raises(ValueError, match="`adata` should have target cells to draw"):
+        pl.salient(embedded[embedded.obs["condition"] == "control"], show=False)
+
+
+@pytest.mark.parametrize("with_raw", [False, True])
+def test_genes_by_their_symbols(embedded, with_raw):
+    embedded.var["symbol"] = [f"SYM{i}" for i in range(embedded.n_vars)]
+    if with_raw:
+        embedded.raw = embedded.copy()
+    axis = pl.salient(embedded, "SYM3", gene_symbols="symbol", show=False)
+    drawn = axis.collections[0].get_array()
+    expected = embedded[embedded.obs["condition"] == "treated", "gene_3"].X.toarray().ravel()
+    np.testing.assert_allclose(np.sort(drawn), np.sort(expected))
+    with pytest.raises(KeyError, match="gene_3"):
+        pl.salient(embedded, "gene_3", gene_symbols="symbol", show=False)
+
+
+def test_a_mask_is_of_all_cells(embedded):
+    mask = np.arange(100) % 3 == 0
+    axis = pl.salient(embedded, "gene_0", mask_obs=mask, show=False)
+    grey = to_rgba("lightgray")
+    colours = np.asarray(axis.collections[0].get_facecolors())
+    assert (~np.isclose(colours, grey, atol=0.01).all(1)).sum() <= mask[:60].sum()
+
+
+def test_training_in_no_columns():
+    with pytest.raises(ValueError, match="`ncols` should be an integer of at least 1"):
+        pl.training(make_trained(), ncols=0)
+
+
+def test_sweep_of_one_gene_and_of_none():
+    swept = make_trained().sweep(dims=[0], n_steps=3)
+    axis = pl.sweep(swept, genes="gene_3", show=False)
+    assert [text.get_text() for text in axis.get_yticklabels()] == ["gene_3"]
+    with pytest.raises(ValueError, match="`genes` should name at least one gene, found none"):
+        pl.sweep(swept, genes=[], show=False)
+
+
+def test_sweep_with_genes_of_the_same_name():
+    swept = make_trained().sweep(dims=[0], n_steps=3)
+    swept.var_names = ["twice", "twice", *swept.var_names[2:]]
+    axis = pl.sweep(swept, n_genes=12, show=False)
+    assert len(axis.get_yticklabels()) == 12
+    with pytest.raises(ValueError, match=r"found several called \['twice'\]"):
+        pl.sweep(swept, genes=["twice"], show=False)

@@ -67,7 +67,7 @@ def test_splits_neither_overlap_nor_lose_a_cell(groups, train_size, share, shuff
     validation_size = share * (1 - train_size)
     split = RoleDataSplitter(
         None,
-        groups,
+        dict(enumerate(groups)),
         train_size=train_size,
         validation_size=min(validation_size, 0.99),
         shuffle_set_split=shuffle,

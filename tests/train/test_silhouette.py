@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scvi
+import torch
 
 from factories import QUIET, make_counts, make_model, make_trained
 from scsalient import StandardVAE, metrics
@@ -61,5 +62,17 @@ def test_labels_that_cannot_be_used():
         make_model(adata).train(1, silhouette_key="gap", **QUIET)
     with pytest.raises(ValueError, match="1 different ones among 60 target cells"):
         make_model(adata).train(1, silhouette_key="condition", **QUIET)
+    adata.obs["each"] = adata.obs_names
+    with pytest.raises(ValueError, match="but fewer than cells, found 0 missing and 60 different"):
+        make_model(adata).train(1, silhouette_key="each", **QUIET)
     with pytest.raises(ValueError, match="`silhouette_key` is looked at along with validation"):
         make_model(adata).train(1, silhouette_key="response", train_size=1.0, **QUIET)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_training_that_diverges_says_so():
+    model = make_model()
+    with torch.no_grad():
+        model.module.decoder.heads["proportion"].weight[0] = torch.nan
+    with pytest.raises(RuntimeError, match="Training diverged"):
+        model.train(2, silhouette_key="response", **QUIET)

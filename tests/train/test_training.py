@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import gc
 import os
 import signal
+import weakref
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +13,10 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from factories import QUIET, make_counts, make_model, make_trained
+from scsalient import ContrastiveVAE
+from scsalient.loaders import RoleDataSplitter, RowsOnDevice
 from scsalient.model._training import default_max_epochs
+from scsalient.train import ContrastiveTrainingPlan
 
 TERMS = (
     "elbo",
@@ -107,6 +113,145 @@ def test_ctrl_c_keeps_the_model(request):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec:FutureWarning")
+@pytest.mark.filterwarnings("ignore:.*does not have many workers:UserWarning")
+def test_ctrl_c_twice_goes_back_to_the_prompt(request):
+    class Twice(Callback):
+        def on_train_epoch_end(self, trainer, pl_module):
+            for _ in range(2):
+                os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
+    with pytest.raises(KeyboardInterrupt):
+        make_model().train(50, callbacks=[Twice()], **QUIET)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+class _StopAfter(Callback):
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        if trainer.current_epoch == self.epoch:
+            trainer.should_stop = True
+
+
+@pytest.mark.parametrize("steps_at_once", [1, 32])
+def test_a_wish_to_stop_too_early_changes_nothing(steps_at_once):
+    splitter = {"steps_at_once": steps_at_once}
+
+    def trained(**train):
+        scvi.settings.seed = 0
+        model = make_model()
+        model.train(6, min_epochs=5, datasplitter_kwargs=splitter, **train, **QUIET)
+        return model
+
+    stopped, whole = trained(callbacks=[_StopAfter(1)]), trained()
+    assert len(stopped.history["elbo_train"]) == 5
+    found, expected = (
+        m.history["elbo_train"].to_numpy(dtype=float).ravel() for m in (stopped, whole)
+    )
+    np.testing.assert_allclose(found, expected[:5], rtol=1e-6)
+
+
+def test_going_on_without_a_seed_keeps_the_split(tmp_path):
+    scvi.settings.seed = None
+    path = tmp_path / "state.ckpt"
+    first = make_model()
+    first.train(6, callbacks=[_StopAfter(2)], checkpoint_path=path, **QUIET)
+    resumed = make_model()
+    resumed.train(6, ckpt_path=path, **QUIET)
+    np.testing.assert_array_equal(resumed.train_indices, first.train_indices)
+    np.testing.assert_array_equal(resumed.validation_indices, first.validation_indices)
+    another = make_model()
+    another.train(1, **QUIET)
+    assert not np.array_equal(another.train_indices, first.train_indices)
+
+
+@pytest.mark.parametrize("other", [{"train_size": 0.7}, {"shuffle_set_split": False}])
+def test_going_on_with_other_sets_of_cells(tmp_path, other):
+    path = tmp_path / "state.ckpt"
+    make_model().train(2, checkpoint_path=path, **QUIET)
+    with pytest.raises(ValueError, match="`ckpt_path` is of a training with these cells"):
+        make_model().train(4, ckpt_path=path, **other, **QUIET)
+
+
+def test_each_device_draws_its_own_noise_after_a_checkpoint(monkeypatch):
+    model = make_model()
+    state = {"rng_state": torch.get_rng_state()}
+
+    def noise(rank):
+        plan = ContrastiveTrainingPlan(model.module)
+        trainer = SimpleNamespace(world_size=2, global_rank=rank, current_epoch=3, max_epochs=5)
+        monkeypatch.setattr(ContrastiveTrainingPlan, "trainer", trainer)
+        torch.manual_seed(7)
+        plan.on_load_checkpoint(dict(state))
+        plan.on_fit_start()
+        plan.on_train_epoch_start()
+        return torch.randn(5)
+
+    assert not torch.equal(noise(0), noise(1))
+    assert torch.equal(noise(1), noise(1))
+
+
+def test_copies_on_the_device_are_given_back(monkeypatch):
+    made = []
+    make = RowsOnDevice.__init__
+
+    def watched(self, *args):
+        made.append(weakref.ref(self))
+        make(self, *args)
+
+    monkeypatch.setattr(RowsOnDevice, "__init__", watched)
+    model = make_model()
+    for n in (1, 2):
+        model.train(1, datasplitter_kwargs={"storage": "device"}, **QUIET)
+        gc.collect()
+        assert len(made) == n
+        assert not any(copy() for copy in made)
+
+
+def test_validation_cells_come_in_no_order():
+    model = make_model(make_counts(600, 400))
+    splitter = RoleDataSplitter(model.adata_manager, model._groups(), train_size=0.5)
+    cells = np.concatenate(list(splitter.val_dataloader().sampler))
+    assert sorted(cells) == sorted(splitter.val_idx)
+    target = cells[cells < 600]
+    assert abs(np.corrcoef(target, np.arange(len(target)))[0, 1]) < 0.3
+
+
+def test_training_on_data_that_lack_a_group(tmp_path):
+    make_trained().save(tmp_path / "model")
+    target = make_counts(n_background=1)[:60].copy()
+    model = ContrastiveVAE.load(tmp_path / "model", adata=target, accelerator="cpu")
+    with pytest.raises(ValueError, match="`adata` should have cells .* found no background"):
+        model.train(1, **QUIET)
+
+
+@pytest.mark.parametrize("steps_at_once", [1, 4])
+def test_a_limit_on_batches_counts_steps(steps_at_once):
+    model = make_model()
+    counted = _Steps()
+    splitter = {"steps_at_once": steps_at_once}
+    model.train(
+        2,
+        batch_size=8,
+        limit_train_batches=3,
+        datasplitter_kwargs=splitter,
+        callbacks=[counted],
+        **QUIET,
+    )
+    assert counted.n == 2 * 3
+
+
+class _Steps(Callback):
+    n = 0
+
+    def on_train_batch_end(self, *_args):
+        self.n += 1
+
+
 @pytest.mark.filterwarnings("ignore:.*checkpoint:UserWarning")
 @pytest.mark.filterwarnings("ignore::UserWarning:lightning")
 def test_a_checkpoint_resumes_as_if_unbroken(tmp_path):
@@ -120,12 +265,7 @@ def test_a_checkpoint_resumes_as_if_unbroken(tmp_path):
     first = fresh()
     path = tmp_path / "state.ckpt"
 
-    class _Stop(Callback):
-        def on_train_epoch_end(self, trainer, pl_module):
-            if trainer.current_epoch == 2:
-                trainer.should_stop = True
-
-    first.train(6, callbacks=[_Stop()], checkpoint_path=path, **QUIET)
+    first.train(6, callbacks=[_StopAfter(2)], checkpoint_path=path, **QUIET)
     assert len(first.history["elbo_train"]) == 3
 
     resumed = fresh()

@@ -9,6 +9,7 @@ from lightning.pytorch.callbacks import Callback
 
 from factories import QUIET, make_counts, make_model
 from scsalient import StandardVAE
+from scsalient.train._weight_mean import WeightMean
 
 # Eight minibatches an epoch, and a callback after each
 BATCHES = {"batch_size": 7, "train_size": 0.9, "datasplitter_kwargs": {"steps_at_once": 1}}
@@ -108,6 +109,39 @@ def test_an_interrupted_mean_goes_on_from_a_checkpoint(tmp_path):
     trained(10, seen=Seen(last_epoch=8), checkpoint_path=path)
     resumed, _ = trained(10, ckpt_path=path)
     assert_equal(weights(resumed.module), weights(whole.module), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("planned", [10, 14])
+def test_a_checkpoint_of_a_validation_goes_on_from_the_last_weights(tmp_path, planned):
+    path = tmp_path / "state.ckpt"
+
+    class Save(Callback):
+        def on_validation_end(self, trainer, plan):
+            # The mean, as any callback that keeps the best model wants it
+            if trainer.current_epoch == 8:
+                trainer.save_checkpoint(path)
+
+    whole, _ = trained(planned, plan={"kl_warmup": 0.0})
+    scvi.settings.seed = 0
+    make_model().train(
+        10,
+        callbacks=[Save(), Seen(last_epoch=8)],
+        plan_kwargs={"kl_warmup": 0.0},
+        **(QUIET | BATCHES | EVERY_EPOCH),
+    )
+    resumed, _ = trained(planned, ckpt_path=path, plan={"kl_warmup": 0.0})
+    assert_equal(weights(resumed.module), weights(whole.module), rtol=1e-5, atol=1e-6)
+
+
+def test_the_mean_follows_the_network_to_its_device():
+    network = torch.nn.Linear(2, 2)
+    kept = WeightMean()
+    kept.add(network)
+    restored = WeightMean()
+    restored.load_state_dict(kept.state_dict())
+    network.to("meta")
+    restored.add(network)
+    assert {mean.device.type for mean in restored.state_dict()["mean"]} == {"meta"}
 
 
 def test_a_longer_training_starts_its_mean_anew(tmp_path):

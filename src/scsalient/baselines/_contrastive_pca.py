@@ -250,7 +250,16 @@ def _gene_mask(adata: AnnData, use_highly_variable: bool | None) -> np.ndarray:
         raise KeyError(msg)
     if use_highly_variable is False or not present:
         return np.ones(adata.n_vars, dtype=bool)
-    mask = adata.var["highly_variable"].to_numpy(dtype=bool)
+    column = adata.var["highly_variable"]
+    n_odd = sum(not isinstance(value, bool | np.bool_) for value in column)
+    if n_odd:
+        msg = (
+            "`adata.var['highly_variable']` should be true or false for every gene, found "
+            f"{n_odd} of {len(column)} that are neither. Fill them in, or pass "
+            "`use_highly_variable=False`."
+        )
+        raise ValueError(msg)
+    mask = column.to_numpy(dtype=bool)
     if not mask.any():
         msg = (
             "`adata.var['highly_variable']` should mark at least one gene, found none. Pass "

@@ -80,6 +80,12 @@ def fit(
     n_salient_latent: Annotated[int, typer.Option(help="Salient dimensions.")] = 10,
     n_background_latent: Annotated[int, typer.Option(help="Background dimensions.")] = 10,
     max_epochs: MaxEpochs = None,
+    train_size: Annotated[
+        float,
+        typer.Option(
+            help="Share of the cells to train on; the others tell whether anything is there."
+        ),
+    ] = 0.9,
     seed: Seed = 0,
     accelerator: Annotated[str, typer.Option(help="auto, cpu, gpu, mps or tpu.")] = "auto",
     model_dir: Annotated[
@@ -112,6 +118,7 @@ def fit(
             n_salient_latent=n_salient_latent,
             n_background_latent=n_background_latent,
             max_epochs=max_epochs,
+            train_size=train_size,
             seed=seed,
             accelerator=accelerator,
         )

@@ -47,6 +47,7 @@ class FitOptions:
     n_salient_latent: int
     n_background_latent: int
     max_epochs: int | None
+    train_size: float
     seed: int
     accelerator: str
 
@@ -192,6 +193,7 @@ def _train(model: ContrastiveVAE, options: FitOptions) -> None:
         with redirect_stdout(sys.stderr):
             model.train(
                 options.max_epochs,
+                train_size=options.train_size,
                 accelerator=options.accelerator,
                 enable_progress_bar=sys.stderr.isatty(),
             )

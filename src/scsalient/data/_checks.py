@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
+from anndata.abc import CSCDataset
 from scipy import sparse
 
 from scsalient.data._roles import Role
@@ -37,7 +38,7 @@ def data_matrix(adata: AnnData, layer: str | None) -> Any:
     KeyError
         When the layer is missing.
     TypeError
-        When the values are no real numbers.
+        When the values are no real numbers, or lie in a file column by column.
     ValueError
         When there are no values.
     """
@@ -55,6 +56,14 @@ def data_matrix(adata: AnnData, layer: str | None) -> Any:
             "the `layer` that has them."
         )
         raise ValueError(msg)
+    if isinstance(data, CSCDataset):
+        matrix = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
+        msg = (
+            f"`{_where(layer)}` in a file should be dense or CSR, found CSC, of which cells cannot "
+            "be read one by one. Run `adata = adata.to_memory()` and "
+            f"`{matrix} = {matrix}.tocsr()`; write that to a file if it should not stay in memory."
+        )
+        raise TypeError(msg)
     if np.dtype(data.dtype).kind not in "biuf":
         msg = (
             f"`{_where(layer)}` should hold real numbers, found values of type {data.dtype}. "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -167,7 +167,7 @@ def resolve_roles(
 def _as_categories(
     argument: str, value: Any, present: tuple[Any, ...], condition_key: str
 ) -> tuple[Any, ...]:
-    is_list = isinstance(value, list | tuple | set | frozenset | np.ndarray | pd.Index | pd.Series)
+    is_list = pd.api.types.is_list_like(value) and not isinstance(value, Mapping)
     categories = tuple(_as_python(v) for v in value) if is_list else (_as_python(value),)
     if not all(isinstance(category, Hashable) for category in categories):
         msg = (

@@ -101,6 +101,11 @@ class BatchLoader:
             self._at_hand = rows
         self._n_together = 1 if self._at_hand is None else steps_at_once
 
+    def release(self) -> None:
+        """Forget the copy of the data on the device; the loader gives nothing any more."""
+        self._at_hand = None
+        self._rows.kept.clear()
+
     def __len__(self) -> int:
         """How often an epoch gives something."""
         return -(-self._n_batches // self._n_together)

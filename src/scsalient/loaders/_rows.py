@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from anndata.abc import CSCDataset
 from scipy import sparse
 from scvi import REGISTRY_KEYS
 
@@ -44,20 +43,9 @@ class Rows:
     scale
         What the values of a minibatch are divided by: 255 for 8-bit images, which stay 8-bit where
         they lie.
-
-    Raises
-    ------
-    TypeError
-        When the data lie in a file column by column.
     """
 
     def __init__(self, x: Any, columns: dict[str, Tensor], *, scale: float = 1.0) -> None:
-        if isinstance(x, CSCDataset):
-            msg = (
-                "`adata` in a file should hold its values dense or as CSR, found CSC, from which "
-                "cells cannot be read one by one. Write a file with `adata.X.tocsr()`."
-            )
-            raise TypeError(msg)
         if sparse.issparse(x) and x.format != "csr":
             x = x.tocsr()
         self.x = x

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as pl
 import numpy as np
+import torch
 from scvi import settings
 
 from scsalient._arguments import check_integer, check_number
@@ -14,9 +15,8 @@ from scsalient.loaders._pairing import PairedBatches, UnpairedBatches
 from scsalient.loaders._rows import Rows
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
-    import torch
     from scvi.data import AnnDataManager
     from torch import Tensor
     from torch.utils.data import Sampler
@@ -31,18 +31,20 @@ _BLOCK_SIZE = 32
 class RoleDataSplitter(pl.LightningDataModule):
     """Split each group into train, validation and test cells and load them in pairs.
 
+    A checkpoint keeps the split, so that a training which goes on from it sees no other cells.
+
     Parameters
     ----------
     adata_manager
         Manager of the registered data.
     groups
-        Positions of the cells of each group, for instance target and background.
+        Positions of the cells of each group, for instance target and background, by its name.
     train_size
         Share of the cells of each group to train on, in (0, 1]; `None` for 0.9.
     validation_size
         Share to validate on; `None` for the rest. What remains is the test set.
     shuffle_set_split
-        Whether to shuffle before the split, by ``scvi.settings.seed``.
+        Whether to shuffle before the split, by ``scvi.settings.seed`` if it is set.
     batch_size
         Cells of each group in a minibatch.
     storage
@@ -54,13 +56,13 @@ class RoleDataSplitter(pl.LightningDataModule):
     Raises
     ------
     ValueError
-        When sizes are out of range, or a group is left without training cells.
+        When sizes are out of range, or a group has no cells.
     """
 
     def __init__(
         self,
         adata_manager: AnnDataManager,
-        groups: Sequence[np.ndarray],
+        groups: Mapping[str, np.ndarray],
         *,
         train_size: float | None = None,
         validation_size: float | None = None,
@@ -86,26 +88,40 @@ class RoleDataSplitter(pl.LightningDataModule):
                 f"{1 - train_size:g}, found {validation_size}."
             )
             raise ValueError(msg)
+        empty = [name for name, group in groups.items() if not len(group)]
+        if empty:
+            msg = (
+                f"`adata` should have cells of each group to train on, found no {empty[0]} cells. "
+                "Train on data with both groups."
+            )
+            raise ValueError(msg)
         self.adata_manager = adata_manager
         self.batch_size = batch_size
         self.storage = storage
         self.steps_at_once = steps_at_once
 
         # Kept, for processes that are started later do not know of scvi-tools' setting.
-        self._seed = settings.seed
+        self._is_seeded = settings.seed is not None
+        self._seed = int(settings.seed if self._is_seeded else torch.randint(2**31, ()).item())
         self._made: Rows | None = None
+        self._loaders: list[BatchLoader] = []
+        self._groups = groups
+        self._train_size, self._validation_size = train_size, validation_size
+        self._shuffle = shuffle_set_split
+        self._split()
 
+    def _split(self) -> None:
         # A generator of its own, so that the split depends on the seed alone.
         rng = np.random.default_rng(self._seed)
         train, validation, test = [], [], []
-        for group in groups:
-            order = rng.permutation(group) if shuffle_set_split else np.asarray(group)
-            n_train = max(1, int(np.floor(train_size * len(order) + 1e-9)))
+        for group in self._groups.values():
+            order = rng.permutation(group) if self._shuffle else np.asarray(group)
+            n_train = max(1, int(np.floor(self._train_size * len(order) + 1e-9)))
             n_rest = len(order) - n_train
             n_validation = (
                 n_rest
-                if validation_size is None
-                else min(n_rest, int(np.ceil(validation_size * len(order) - 1e-9)))
+                if self._validation_size is None
+                else min(n_rest, int(np.ceil(self._validation_size * len(order) - 1e-9)))
             )
             train.append(order[:n_train])
             validation.append(order[n_train : n_train + n_validation])
@@ -115,6 +131,47 @@ class RoleDataSplitter(pl.LightningDataModule):
         self.val_idx = np.concatenate(validation)
         self.test_idx = np.concatenate(test)
         self.n_train, self.n_val = len(self.train_idx), len(self.val_idx)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the split and the order of the cells depend on."""
+        parts = zip(self._train, self._validation, self._test, strict=True)
+        sizes = {
+            name: [len(cells) for cells in split]
+            for name, split in zip(self._groups, parts, strict=True)
+        }
+        return {"seed": self._seed, "shuffled": self._shuffle, "sizes": sizes}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Split as before; lightning calls this with the state in a checkpoint.
+
+        Raises
+        ------
+        ValueError
+            When the data or the sizes of the sets are not those of the checkpoint.
+        """
+        mine = self.state_dict()
+        if any(mine[name] != state_dict[name] for name in ("shuffled", "sizes")):
+            names = ("training", "validation", "test")
+            expected, found = (
+                "; ".join(
+                    f"{group}: " + ", ".join(f"{n} {k}" for n, k in zip(split, names, strict=True))
+                    for group, split in state["sizes"].items()
+                )
+                for state in (state_dict, mine)
+            )
+            msg = (
+                f"`ckpt_path` is of a training with these cells ({expected}), found ({found}). Go "
+                "on with the same data, `train_size`, `validation_size` and `shuffle_set_split`."
+            )
+            raise ValueError(msg)
+        self._seed = state_dict["seed"]
+        self._split()
+
+    def teardown(self, stage: str) -> None:
+        """Let go of copies of the data on the device that trained."""
+        for loader in self._loaders:
+            loader.release()
+        self._loaders, self._made = [], None
 
     @property
     def n_steps_per_epoch(self) -> int:
@@ -134,9 +191,18 @@ class RoleDataSplitter(pl.LightningDataModule):
             rank=rank,
             world_size=world_size,
         )
-        # Several devices exchange gradients at each step; a limit on the steps counts each
-        alone = world_size == 1 and (self.trainer is None or self.trainer.max_steps < 0)
-        return self._loader(rows, batches, steps_at_once=self.steps_at_once if alone else 1)
+        # Several devices exchange gradients at each step
+        free = world_size == 1 and not self._counts_steps
+        return self._loader(rows, batches, steps_at_once=self.steps_at_once if free else 1)
+
+    @property
+    def _counts_steps(self) -> bool:
+        """Whether there is a limit on the number of steps, which counts each."""
+        if self.trainer is None:
+            return False
+        # 1.0 are all, 1 is one
+        share = self.trainer.limit_train_batches
+        return self.trainer.max_steps >= 0 or not (isinstance(share, float) and share == 1.0)
 
     def val_dataloader(self) -> BatchLoader | list:
         """Every validation cell once."""
@@ -146,13 +212,20 @@ class RoleDataSplitter(pl.LightningDataModule):
         if max(len(group) for group in self._validation) < world_size:
             # Too few to share out: every device takes them all, which gives the same means.
             rank, world_size = 0, 1
+        rows = self._rows()
         batches = UnpairedBatches(
-            [np.sort(group) for group in self._validation],
+            # A file is read from its beginning to its end
+            [np.sort(group) for group in self._validation] if rows.on_disk else self._mixed(),
             batch_size=self.batch_size,
             rank=rank,
             world_size=world_size,
         )
-        return self._loader(self._rows(), batches)
+        return self._loader(rows, batches)
+
+    def _mixed(self) -> list[np.ndarray]:
+        """Validation cells in an order that has nothing to do with that of the data."""
+        rng = np.random.default_rng(self._seed)
+        return [rng.permutation(group) for group in self._validation]
 
     def transfer_batch_to_device(
         self, batch: dict[str, Tensor], device: torch.device, dataloader_idx: int
@@ -170,7 +243,7 @@ class RoleDataSplitter(pl.LightningDataModule):
         if self.trainer is None or self.trainer.world_size == 1:
             return 0, 1
         n_devices = self.trainer.world_size
-        if self._seed is None:
+        if not self._is_seeded:
             msg = (
                 "`devices` above 1 needs one order of the cells for all of them, found no seed. "
                 "Set `scvi.settings.seed = 0` first."
@@ -189,6 +262,8 @@ class RoleDataSplitter(pl.LightningDataModule):
         self, rows: Rows, batches: Sampler[np.ndarray], *, steps_at_once: int = 1
     ) -> BatchLoader:
         device = None if self.trainer is None else self.trainer.strategy.root_device
-        return BatchLoader(
+        loader = BatchLoader(
             rows, batches, device=device, storage=self.storage, steps_at_once=steps_at_once
         )
+        self._loaders.append(loader)
+        return loader

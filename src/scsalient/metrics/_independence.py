@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.spatial.distance import pdist, squareform
 
+from scsalient._arguments import check_integer
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
@@ -31,12 +33,13 @@ def independence(
 
     Returns
     -------
-    Near 0, on either side, for independent latents; 1 for latents that determine each other.
+    Near 0, on either side, for independent latents, and at most 1, for latents between which all
+    distances are the same up to a factor; less where one determines the other in a curve.
 
     Raises
     ------
     ValueError
-        When shapes do not fit.
+        When shapes do not fit, values are not finite, or ``max_cells`` is below 4.
     """
     s, z = (np.asarray(latent, dtype=np.float64) for latent in (salient, background))
     if s.ndim != 2 or z.ndim != 2 or len(s) != len(z) or len(s) < 4:
@@ -45,6 +48,10 @@ def independence(
             f"shapes {s.shape} and {z.shape}."
         )
         raise ValueError(msg)
+    if not (np.isfinite(s).all() and np.isfinite(z).all()):
+        msg = "`salient` and `background` should be finite, found NaN or infinite values."
+        raise ValueError(msg)
+    check_integer("max_cells", max_cells, low=4)
     if len(s) > max_cells:
         rows = np.random.default_rng(seed).choice(len(s), max_cells, replace=False)
         s, z = s[rows], z[rows]

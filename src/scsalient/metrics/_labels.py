@@ -12,6 +12,8 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from scsalient._arguments import check_integer
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
@@ -26,9 +28,9 @@ def silhouette(
     latent
         Shape ``(n_cells, n_latent)``.
     labels
-        One label per cell, two different ones at least.
+        One label per cell, two different ones at least, and fewer than cells.
     max_cells
-        A random sample of so many cells is used if there are more.
+        A random sample of so many cells, of every label some, is used if there are more.
     seed
         Seed of the sample.
 
@@ -39,13 +41,27 @@ def silhouette(
     Raises
     ------
     ValueError
-        When shapes do not fit, values are not finite, or there is only one label.
+        When shapes do not fit, values are not finite, there is only one label or one for each
+        cell, or more than ``max_cells`` allow for.
     """
     values, codes = _checked(latent, labels)
+    n_labels = codes.max() + 1
+    check_integer("max_cells", max_cells, low=1 + n_labels)
+    if n_labels == len(codes):
+        msg = f"`labels` should be shared by some cells, found {n_labels} for {len(codes)} cells."
+        raise ValueError(msg)
     if len(values) > max_cells:
-        rows = np.random.default_rng(seed).choice(len(values), max_cells, replace=False)
+        rows = _sampled(codes, max_cells, seed)
         values, codes = values[rows], codes[rows]
     return float(silhouette_score(values, codes))
+
+
+def _sampled(codes: np.ndarray, n: int, seed: int) -> np.ndarray:
+    """Positions of a random sample that has every label."""
+    order = np.random.default_rng(seed).permutation(len(codes))
+    _, first = np.unique(codes[order], return_index=True)
+    # One of each label, then the others in random order
+    return np.concatenate([order[first], np.delete(order, first)])[:n]
 
 
 def leakage(latent: ArrayLike, labels: ArrayLike, *, n_splits: int = 5, seed: int = 0) -> float:

@@ -65,6 +65,8 @@ class LatentModel(BaseModelClass):
     def _start_from_data(self) -> None:
         """Check the registered values and start the decoder at their average."""
         self._checked_managers: set[str] = set()
+        # Which cells it was trained on; by its name scvi-tools saves it
+        self.cells_: str | None = None
         if self.adata is None:
             return
         totals = self._check_data(self.adata)
@@ -96,6 +98,12 @@ class LatentModel(BaseModelClass):
 
     def _validated(self, adata: AnnData | None) -> AnnData:
         """Data, registered and with checked values."""
+        if adata is None and self.adata is None:
+            msg = (
+                "`adata` is needed, for the model was loaded without its data, found none. Pass "
+                "data, or load the model with `adata`."
+            )
+            raise ValueError(msg)
         if adata is not None and adata is not self.adata:
             check_anndata(adata)
             check_query(adata, self.registry)

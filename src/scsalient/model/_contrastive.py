@@ -18,7 +18,7 @@ from scsalient.model._base import check_architecture
 from scsalient.model._criticism import CriticismMixin
 from scsalient.model._decoding import DecodingMixin
 from scsalient.model._evidence import EvidenceMixin
-from scsalient.model._fields import check_columns, check_setup, shared_fields
+from scsalient.model._fields import as_list, check_columns, check_setup, shared_fields
 from scsalient.model._latents import LatentsMixin
 from scsalient.model._training import TrainingMixin
 from scsalient.module import ContrastiveVAEModule
@@ -276,6 +276,8 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
         -------
         `None`. Writes scvi-tools' registration columns, ``.obs["_scvi_..."]``.
         """
+        categorical_covariate_keys = as_list(categorical_covariate_keys)
+        continuous_covariate_keys = as_list(continuous_covariate_keys)
         setup_method_args = cls._get_setup_method_args(**locals())
         columns: dict[str, Any] = {
             "layer": layer,
@@ -304,9 +306,17 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
             )
         cls.register_manager(manager)
 
-    def _groups(self) -> list[np.ndarray]:
-        roles = self.roles.of(self.adata)
-        return [np.flatnonzero(roles == role) for role in (Role.TARGET, Role.BACKGROUND)]
+    def _registered_roles(self, adata: AnnData) -> np.ndarray:
+        """Role of each cell as it was registered, shape ``(n_cells,)``."""
+        manager = self.get_anndata_manager(adata, required=True)
+        return np.asarray(manager.get_from_registry(_keys.TENSOR_ROLE)).ravel()
+
+    def _groups(self) -> dict[str, np.ndarray]:
+        roles = self._registered_roles(self._validated(None))
+        return {
+            role.name.lower(): np.flatnonzero(roles == role)
+            for role in (Role.TARGET, Role.BACKGROUND)
+        }
 
     def get_latent_representation(
         self,
@@ -393,12 +403,16 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
             adata.obsm[key] = self.get_latent_representation(
                 adata, kind=kind, batch_size=batch_size
             )
-        roles = self.roles
-        present = adata.obs[roles.condition_key].unique()
+        # By the names that the categories have now, and as the column writes them
+        roles, column = self._registered_roles(adata), adata.obs[self.roles.condition_key]
+        named = {
+            role: _as_text(column[roles == role].unique())
+            for role in (Role.TARGET, Role.BACKGROUND)
+        }
         adata.uns[_keys.UNS_CVAE] = {
-            "condition_key": roles.condition_key,
-            "background": _as_text(roles.background),
-            "target": _as_text(c for c in present if roles.role_of(c) == Role.TARGET),
+            "condition_key": self.roles.condition_key,
+            "background": named[Role.BACKGROUND] or _as_text(self.roles.background),
+            "target": named[Role.TARGET],
         }
 
     @torch.inference_mode()
@@ -556,7 +570,7 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
             raise ValueError(msg)
         indices = None
         if self.adata is not None:
-            indices = np.flatnonzero(self.roles.of(self.adata) == Role[role.upper()])
+            indices = self._groups()[role]
         made = self._generate(
             n,
             _KINDS if role == "target" else ("background",),

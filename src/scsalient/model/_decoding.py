@@ -50,9 +50,15 @@ class DecodingMixin(LatentModel):
                 "none. Load the model with `adata`."
             )
             raise ValueError(msg)
+        self._validated(None)
         picked = rng.choice(self.adata.n_obs if indices is None else indices, size=n)
         tensors = [
-            {k: v for k, v in t.items() if k != REGISTRY_KEYS.X_KEY}
+            {
+                key: value
+                for key, value in t.items()
+                # Neither the data nor their entries that are not zero
+                if key != REGISTRY_KEYS.X_KEY and isinstance(value, torch.Tensor)
+            }
             | {"library": self.module.library(t)}
             for t in self._minibatches(self.adata, picked, _CHUNK_ROWS)
         ]

@@ -95,8 +95,8 @@ class SalientEvidence:
 class EvidenceMixin(LatentModel):
     """Test of the salient latents on held-out cells."""
 
-    def _groups(self) -> list[np.ndarray]:
-        """Positions of the cells of each group to train on."""
+    def _groups(self) -> dict[str, np.ndarray]:
+        """Positions of the cells of each group to train on, by its name."""
         raise NotImplementedError
 
     def evidence(
@@ -148,7 +148,7 @@ class EvidenceMixin(LatentModel):
         Raises
         ------
         RuntimeError
-            When the model is not trained.
+            When the model is not trained, or gives cells no finite likelihood.
         ValueError
             When the model's data are not those that it was trained on, or an argument is out of
             range.
@@ -182,12 +182,16 @@ class EvidenceMixin(LatentModel):
         split = [self.train_indices, self.validation_indices, self.test_indices]
         parts = [np.asarray(part if part is not None else [], dtype=np.int64) for part in split]
         n_split = sum(len(part) for part in parts)
-        n_used = sum(len(group) for group in self._groups())
+        n_used = sum(len(group) for group in self._groups().values())
+        found = None
         if n_split != n_used:
+            found = f"{n_used} target and background cells where training had {n_split}"
+        elif self.cells_ != self._fingerprint():
+            found = "cells of other names or in another order"
+        if found:
             msg = (
-                f"`evidence` needs the data that the model was trained on, found {n_used} target "
-                f"and background cells where training had {n_split}. Pass cells that were not "
-                "trained on as `adata`."
+                f"`evidence` needs the data that the model was trained on, found {found}. Pass "
+                "cells that were not trained on as `adata`."
             )
             raise ValueError(msg)
         return np.sort(np.concatenate(parts[1:]))
@@ -212,6 +216,13 @@ class EvidenceMixin(LatentModel):
             codes = (tensors[_keys.TENSOR_ROLE], tensors[REGISTRY_KEYS.BATCH_KEY])
             parts.append((with_s - without, *(code.squeeze(-1) for code in codes)))
         gains, roles, batches = (torch.cat(p).cpu().numpy() for p in zip(*parts, strict=True))
+        n_odd = int((~np.isfinite(gains)).sum())
+        if n_odd:
+            msg = (
+                f"`evidence` needs finite likelihoods, found {n_odd} of {len(gains)} cells "
+                "without. Look for extreme values, or train again with a lower learning rate."
+            )
+            raise RuntimeError(msg)
         return gains.astype(np.float64), roles, batches
 
 

@@ -33,6 +33,11 @@ _COLUMNS = (
 _FOR_SCVI = ("source_registry", "extend_categories", "allow_missing_labels")
 
 
+def as_list(keys: Any) -> Any:
+    """Names of columns in an array or an index as a list; anything else as it is."""
+    return list(keys) if isinstance(keys, np.ndarray | pd.Index | pd.Series) else keys
+
+
 def shared_fields(
     *,
     layer: str | None,
@@ -83,9 +88,10 @@ def check_setup(adata: Any, unknown: Mapping[str, Any]) -> None:
         msg = f"`setup_anndata` has no arguments {wrong}. Look at its signature."
         raise TypeError(msg)
     if adata.is_view:
+        copy = "to_memory" if adata.isbacked else "copy"
         msg = (
             "`adata` should be an AnnData of its own, found a view of another one. Run "
-            "`adata = adata.copy()` first."
+            f"`adata = adata.{copy}()` first."
         )
         raise ValueError(msg)
 

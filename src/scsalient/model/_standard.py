@@ -11,7 +11,7 @@ from scsalient import _keys
 from scsalient.model._base import check_architecture
 from scsalient.model._criticism import CriticismMixin
 from scsalient.model._decoding import DecodingMixin
-from scsalient.model._fields import check_columns, check_setup, shared_fields
+from scsalient.model._fields import as_list, check_columns, check_setup, shared_fields
 from scsalient.model._latents import LatentsMixin
 from scsalient.model._training import TrainingMixin
 from scsalient.module import StandardVAEModule
@@ -126,6 +126,8 @@ continuous_covariate_keys
         **kwargs
             For scvi-tools, when it loads a model.
         """
+        categorical_covariate_keys = as_list(categorical_covariate_keys)
+        continuous_covariate_keys = as_list(continuous_covariate_keys)
         setup_method_args = cls._get_setup_method_args(**locals())
         columns: dict[str, Any] = {
             "layer": layer,
@@ -142,8 +144,8 @@ continuous_covariate_keys
         manager.register_fields(adata, **kwargs)
         cls.register_manager(manager)
 
-    def _groups(self) -> list[np.ndarray]:
-        return [np.arange(self.adata.n_obs)]
+    def _groups(self) -> dict[str, np.ndarray]:
+        return {"registered": np.arange(self.adata.n_obs)}
 
     def get_latent_representation(
         self,

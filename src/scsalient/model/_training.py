@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import tempfile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from lightning.pytorch.callbacks import Callback
 
 from scsalient._arguments import check_flag, check_integer
 from scsalient.loaders import RoleDataSplitter
@@ -30,6 +32,8 @@ MAX_EPOCHS = 50
 MIN_STEPS = 200
 MAX_STEPS = 8000
 MAX_SILHOUETTE_CELLS = 2000
+# Weights stay in single precision
+_PRECISIONS = ("32-true", "32", "16-mixed", "bf16-mixed")
 
 
 def default_max_epochs(n_steps_per_epoch: int) -> int:
@@ -54,8 +58,8 @@ class TrainingMixin(LatentModel):
 
     _training_plan_cls = VAETrainingPlan
 
-    def _groups(self) -> list[np.ndarray]:
-        """Positions of the cells of each group to train on."""
+    def _groups(self) -> dict[str, np.ndarray]:
+        """Positions of the cells of each group to train on, by its name."""
         raise NotImplementedError
 
     def train(
@@ -138,6 +142,12 @@ class TrainingMixin(LatentModel):
         if max_epochs is not None:
             check_integer("max_epochs", max_epochs, low=1)
         check_flag("early_stopping", early_stopping)
+        precision = trainer_kwargs.get("precision")
+        if precision is not None and str(precision) not in _PRECISIONS:
+            msg = f"`precision` should be one of {list(_PRECISIONS)}, found {precision!r}."
+            raise ValueError(msg)
+        # As they were registered for this model, and as they are now
+        self._check_data(self._validated(None))
         splitter_kwargs: dict[str, Any] = {"steps_at_once": self._training_plan_cls.steps_at_once}
         splitter_kwargs |= datasplitter_kwargs or {}
         splitter = RoleDataSplitter(
@@ -170,7 +180,8 @@ class TrainingMixin(LatentModel):
         trainer_kwargs.setdefault("benchmark", False)
         n_batches = -(-splitter.n_steps_per_epoch // splitter.steps_at_once)
         trainer_kwargs.setdefault("log_every_n_steps", min(10, n_batches))
-        callbacks = list(trainer_kwargs.pop("callbacks", []))
+        callbacks = trainer_kwargs.pop("callbacks", None) or []
+        callbacks = [callbacks] if isinstance(callbacks, Callback) else list(callbacks)
         if silhouette_key is not None:
             callbacks.append(self._silhouette_monitor(silhouette_key))
             trainer_kwargs.setdefault("check_val_every_n_epoch", 1)
@@ -194,8 +205,16 @@ class TrainingMixin(LatentModel):
             if max_epochs is None and runner.trainer.world_size > 1:
                 n_steps = math.ceil(splitter.n_steps_per_epoch / runner.trainer.world_size)
                 runner.trainer.fit_loop.max_epochs = default_max_epochs(n_steps)
+            # After an earlier training the networks are in the mode of evaluation
+            self.module.train()
             runner()
+        self.cells_ = self._fingerprint()
         self._check_not_diverged(runner.trainer)
+
+    def _fingerprint(self) -> str:
+        """Names of the cells and their order, as a short text."""
+        names = "\0".join(map(str, self.adata.obs_names))
+        return hashlib.sha256(names.encode()).hexdigest()
 
     def _silhouette_monitor(self, key: str) -> SilhouetteMonitor:
         if key not in self.adata.obs:
@@ -205,14 +224,15 @@ class TrainingMixin(LatentModel):
             )
             raise KeyError(msg)
         # Salient latents of target cells, or the only latents of all cells
-        kind, cells = next(iter(self.module.n_latent)), self._groups()[0]
+        kind, cells = next(iter(self.module.n_latent)), next(iter(self._groups().values()))
         if len(cells) > MAX_SILHOUETTE_CELLS:
             cells = np.random.default_rng(0).choice(cells, MAX_SILHOUETTE_CELLS, replace=False)
         labels = self.adata.obs[key].iloc[cells]
-        if labels.isna().any() or labels.nunique() < 2:
+        if labels.isna().any() or not 2 <= labels.nunique() < len(labels):
             msg = (
                 f"`silhouette_key` column {key!r} should have a label for each cell and two "
-                f"different ones at least, found {int(labels.isna().sum())} missing and "
+                "different ones at least, but fewer than cells, found "
+                f"{int(labels.isna().sum())} missing and "
                 f"{labels.nunique()} different ones among {len(cells)} "
                 f"{'target ' if kind == 'salient' else ''}cells."
             )

@@ -266,7 +266,10 @@ class LatentModule(BaseModuleClass):
             return
         if self.likelihood.support == "counts":
             positive = proportions.clamp(min=float(proportions[proportions > 0].min()) * 0.1)
-            value = positive.expm1().log() if self.use_size_factor else positive.log()
+            value = positive.log()
+            if self.use_size_factor:
+                # The inverse of softplus, which does not overflow
+                value = positive + (-torch.expm1(-positive)).log()
         elif self.likelihood.support == "unit":
             value = torch.logit(proportions, eps=1e-3)
         else:

@@ -10,7 +10,7 @@ import scanpy as sc
 
 from scsalient import _keys
 from scsalient.pl._finish import finished
-from scsalient.pl._shown import BASIS, ROLE, Cells, shown_cells
+from scsalient.pl._shown import ROLE, Cells, gene_names, shown_cells
 from scsalient.pl._strip import strip
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def salient(
     KeyError
         When the latents, a column, or the condition is missing.
     ValueError
-        When a dimension is out of range, or ``cells`` unknown.
+        When a dimension is out of range, ``cells`` unknown, or no cell a target.
     """
     if key not in adata.obsm:
         msg = f"`adata.obsm` has no {key!r}. Train a model and run `model.embed()` first."
@@ -76,7 +76,8 @@ def salient(
         msg = f"`cells` should be one of {list(get_args(Cells))}, found {cells!r}."
         raise ValueError(msg)
     colors = [color] if isinstance(color, str) else list(color or [])
-    genes = adata.var_names if adata.raw is None else adata.var_names.union(adata.raw.var_names)
+    gene_symbols = kwargs.get("gene_symbols")
+    genes = gene_names(adata, gene_symbols)
     missing = [c for c in colors if c not in adata.obs and c not in genes]
     if missing:
         msg = (
@@ -88,7 +89,10 @@ def salient(
         msg = f"`ax` takes one panel, found {len(colors)} colours. Pass one `color`, or no `ax`."
         raise ValueError(msg)
 
-    shown = shown_cells(adata, colors, cells=cells, key=key)
+    shown = shown_cells(adata, colors, cells=cells, key=key, gene_symbols=gene_symbols)
+    mask = kwargs.get("mask_obs")
+    if mask is not None and not isinstance(mask, str):
+        kwargs = kwargs | {"mask_obs": np.asarray(mask)[shown.cells]}
     if ROLE in shown.adata.obs and not colors:
         color, colors = ROLE, [ROLE]
         kwargs = {"title": ""} | kwargs
@@ -99,13 +103,21 @@ def salient(
             kwargs = {"mask_obs": shown.coloured, "na_in_legend": False} | kwargs
         dimensions = (chosen[0] - 1, chosen[1] - 1)
         drawn = sc.pl.embedding(
-            shown.adata, BASIS, color=color, dimensions=dimensions, show=False, save=False, **kwargs
+            shown.adata,
+            shown.basis,
+            color=color,
+            dimensions=dimensions,
+            show=False,
+            save=False,
+            **kwargs,
         )
         axes = drawn if isinstance(drawn, list) else [drawn]
     if shown.adata.n_obs > _MAX_VECTOR_CELLS:
         for collection in chain.from_iterable(axis.collections for axis in axes):
             collection.set_rasterized(True)
-    return finished(axes[0].figure, axes, name=BASIS, show=show, save=save, return_fig=return_fig)
+    return finished(
+        axes[0].figure, axes, name=shown.basis, show=show, save=save, return_fig=return_fig
+    )
 
 
 def _components(components: Any, n_latent: int) -> tuple[int, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
 
-BASIS = "salient"
 ROLE = "cells"
 Cells = Literal["target", "contrast", "all"]
 
@@ -25,13 +24,55 @@ class Shown:
     """A small copy of the drawn cells, and which of them get a colour of their own.
 
     Where some are grey and no colour was asked for, ``.obs["cells"]`` colours the others.
+
+    Attributes
+    ----------
+    adata
+        The copy.
+    cells
+        Which of all cells it has.
+    coloured
+        Which of its cells have a colour.
+    basis
+        Name of the latents in its ``.obsm``, of which scanpy makes axis labels.
     """
 
     adata: AnnData
+    cells: np.ndarray
     coloured: np.ndarray
+    basis: str
 
 
-def shown_cells(adata: AnnData, colors: Sequence[str], *, cells: Cells, key: str) -> Shown:
+def gene_names(adata: AnnData, gene_symbols: str | None) -> pd.Index:
+    """Names by which scanpy finds the genes of data: those of ``.raw``, where there is one, too.
+
+    Parameters
+    ----------
+    adata
+        Data.
+    gene_symbols
+        Column of ``.var`` with the names; `None` for the index.
+    """
+    parts = [_names(adata, gene_symbols)]
+    if adata.raw is not None:
+        parts.append(_names(adata.raw, gene_symbols))
+    return parts[0].append(parts[1:]).unique()
+
+
+def _names(data: Any, gene_symbols: str | None) -> pd.Index:
+    if gene_symbols is None or gene_symbols not in data.var:
+        return data.var_names
+    return pd.Index(data.var[gene_symbols].astype(str))
+
+
+def shown_cells(
+    adata: AnnData,
+    colors: Sequence[str],
+    *,
+    cells: Cells,
+    key: str,
+    gene_symbols: str | None = None,
+) -> Shown:
     """Copy the cells to draw, with the latents under a name that scanpy makes axis labels of.
 
     Parameters
@@ -44,6 +85,8 @@ def shown_cells(adata: AnnData, colors: Sequence[str], *, cells: Cells, key: str
         Target cells; target cells and greyed background cells; or all cells.
     key
         Latents in ``.obsm``, which exist.
+    gene_symbols
+        As in :func:`gene_names`.
 
     Returns
     -------
@@ -53,26 +96,39 @@ def shown_cells(adata: AnnData, colors: Sequence[str], *, cells: Cells, key: str
     ------
     KeyError
         When the roles of the cells are not known.
+    ValueError
+        When no cell is a target.
     """
     drawn = coloured = np.ones(adata.n_obs, dtype=bool)
     if cells != "all":
         coloured = _has_role(adata, "target")
+        if not coloured.any():
+            msg = (
+                "`adata` should have target cells to draw, found none. Pass `cells='all'`, or run "
+                "`model.embed()` if the categories of the condition have other names now."
+            )
+            raise ValueError(msg)
         drawn = coloured if cells == "target" else coloured | _has_role(adata, "background")
-    genes = list(dict.fromkeys(c for c in colors if c not in adata.obs))
-    own = [gene for gene in genes if gene in adata.var_names]
-    shown = adata[drawn, own or adata.var_names[:1]].to_memory(copy=True)
+    genes = [c for c in colors if c not in adata.obs]
+    shown = adata[drawn, _positions(adata, genes, gene_symbols)].to_memory(copy=True)
     shown.raw = None
     if adata.raw is not None:
         # Where there is a `.raw`, scanpy looks for genes there
-        inner = [gene for gene in genes if gene in adata.raw.var_names]
-        shown.raw = adata.raw[drawn, inner or adata.raw.var_names[:1]].to_adata()
-    shown.obsm = {BASIS: np.asarray(adata.obsm[key])[drawn]}
+        shown.raw = adata.raw[drawn, _positions(adata.raw, genes, gene_symbols)].to_adata()
+    basis = key.removeprefix("X_").removeprefix("cvae_")
+    shown.obsm = {basis: np.asarray(adata.obsm[key])[drawn]}
     for column in colors:
         if column in shown.obs and not pd.api.types.is_numeric_dtype(shown.obs[column]):
             _keep_categories(adata, shown, column, coloured[drawn])
     if not colors and not coloured[drawn].all():
         shown.obs[ROLE] = pd.Categorical(["target" if c else None for c in coloured[drawn]])
-    return Shown(shown, coloured[drawn])
+    return Shown(shown, drawn, coloured[drawn], basis)
+
+
+def _positions(data: Any, genes: Sequence[str], gene_symbols: str | None) -> np.ndarray:
+    """Where the genes are, or else one of the others, for data without any cannot be drawn."""
+    found = np.flatnonzero(_names(data, gene_symbols).isin(genes))
+    return found if len(found) else np.arange(1)
 
 
 def _keep_categories(adata: AnnData, shown: AnnData, column: str, coloured: np.ndarray) -> None:
@@ -82,7 +138,8 @@ def _keep_categories(adata: AnnData, shown: AnnData, column: str, coloured: np.n
     left = [c for c in order if (values[coloured] == c).any()]
     shown.obs[column] = values.cat.set_categories(left)
     palette = adata.uns.get(f"{column}_colors")
-    if palette is not None:
+    # One with too few colours is of other categories: scanpy makes a new one
+    if palette is not None and len(palette) >= len(order):
         shown.uns[f"{column}_colors"] = [palette[order.index(c)] for c in left]
 
 

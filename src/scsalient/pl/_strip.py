@@ -9,8 +9,6 @@ import numpy as np
 import pandas as pd
 import scanpy as sc
 
-from scsalient.pl._shown import BASIS
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -79,7 +77,7 @@ def strip(
 
 def _draw(axis: Axes, shown: Shown, color: str | None, *, component: int, **kwargs: Any) -> None:
     adata = shown.adata.copy()
-    values = np.asarray(adata.obsm[BASIS])[:, component - 1].astype(float)
+    values = np.asarray(adata.obsm[shown.basis])[:, component - 1].astype(float)
     is_discrete = color in adata.obs and not pd.api.types.is_numeric_dtype(adata.obs[color])
     if is_discrete:
         codes, names = adata.obs[color].cat.codes.to_numpy(), list(adata.obs[color].cat.categories)
@@ -107,7 +105,7 @@ def _draw(axis: Axes, shown: Shown, color: str | None, *, component: int, **kwar
         plt.setp(axis.get_xticklabels(), rotation=45, ha="right", rotation_mode="anchor")
     axis.set_xlim(-0.6, len(names) - 0.4)
     axis.yaxis.set_major_locator(plt.MaxNLocator(5))
-    axis.set(xlabel="", ylabel=f"{BASIS}{component}")
+    axis.set(xlabel="", ylabel=f"{shown.basis}{component}")
 
 
 def _spread(values: np.ndarray, codes: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ _COORDINATE = re.compile(r"(salient|background)_\d+")
 def sweep(
     swept: AnnData,
     *,
-    genes: Sequence[str] | None = None,
+    genes: str | Sequence[str] | None = None,
     n_genes: int = 12,
     log: bool = True,
     vmin: float | None = None,
@@ -52,7 +52,7 @@ def sweep(
     swept
         What ``sweep`` of a model returned.
     genes
-        Genes to draw; `None` for those of the largest change.
+        Gene or genes to draw; `None` for those of the largest change.
     n_genes
         Number of genes, where they are not named.
     log
@@ -77,8 +77,9 @@ def sweep(
     KeyError
         When a gene is missing.
     ValueError
-        When ``swept`` is no grid over one or two latents, ``log`` does not fit its values, or
-        ``ax`` should take several panels.
+        When ``swept`` is no grid over one or two latents, ``log`` does not fit its values,
+        ``genes`` is empty or names several variables by one name, or ``ax`` should take several
+        panels.
     """
     check_integer("n_genes", n_genes, low=1)
     names = [name for name in swept.obs if _COORDINATE.fullmatch(str(name))]
@@ -132,7 +133,7 @@ def _draw_genes(
     swept: AnnData,
     names: list[str],
     values: list[np.ndarray],
-    genes: Sequence[str] | None,
+    genes: str | Sequence[str] | None,
     n_genes: int,
     log: bool,
     ax: Axes | None,
@@ -142,13 +143,11 @@ def _draw_genes(
     change = _change(swept, names, log=log)
     title = "change of log2(1 + expression)" if log else "change of expression"
     if genes is None:
-        most = np.argsort(-np.ptp(change, axis=0), kind="stable")[:n_genes]
-        genes = [str(swept.var_names[i]) for i in most]
-    missing = [gene for gene in genes if gene not in swept.var_names]
-    if missing:
-        msg = f"`genes` should be in `swept.var_names`, found no {missing}."
-        raise KeyError(msg)
-    change = change[:, swept.var_names.get_indexer(list(genes))]
+        chosen = np.argsort(-np.ptp(change, axis=0), kind="stable")[:n_genes]
+    else:
+        chosen = _positions(swept, [genes] if isinstance(genes, str) else list(genes))
+    genes = [str(swept.var_names[i]) for i in chosen]
+    change = change[:, chosen]
     limit = float(np.abs(change).max()) or 1.0
     norm = TwoSlopeNorm(0, -limit, limit)
     style: dict[str, Any] = {"cmap": "RdBu_r", "norm": norm, "aspect": "auto"} | kwargs
@@ -188,6 +187,26 @@ def _draw_genes(
         axis.label_outer()
     figure.colorbar(image, ax=axes, label=title)
     return figure, axes
+
+
+def _positions(swept: AnnData, genes: list[str]) -> np.ndarray:
+    if not genes:
+        msg = (
+            "`genes` should name at least one gene, found none. Leave it out for the most changed."
+        )
+        raise ValueError(msg)
+    missing = [gene for gene in genes if gene not in swept.var_names]
+    if missing:
+        msg = f"`genes` should be in `swept.var_names`, found no {missing}."
+        raise KeyError(msg)
+    repeated = [gene for gene in genes if (swept.var_names == gene).sum() > 1]
+    if repeated:
+        msg = (
+            f"`genes` should be of one variable each, found several called {repeated}. Run "
+            "`swept.var_names_make_unique()`."
+        )
+        raise ValueError(msg)
+    return swept.var_names.get_indexer_for(genes)
 
 
 def _change(swept: AnnData, names: list[str], *, log: bool) -> np.ndarray:

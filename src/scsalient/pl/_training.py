@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib.pyplot as plt
 import numpy as np
 
+from scsalient._arguments import check_integer
 from scsalient.pl._finish import finished
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ def training(
             f"epochs, found {skip_epochs}."
         )
         raise ValueError(msg)
+    check_integer("ncols", ncols, low=1)
     if ax is not None and len(panels) > 1:
         msg = f"`ax` takes one panel, found {len(panels)}. Pass `terms` of one panel, or no `ax`."
         raise ValueError(msg)

@@ -250,13 +250,24 @@ class VAETrainingPlan(TrainingPlan):
         """Take up the mean of the weights, and remember the state of the random generators."""
         self._rng_states = [checkpoint.get(key) for key in ("rng_state", "cuda_rng_state")]
         state = checkpoint.get("weight_mean")
-        # In a longer training the last steps are others
-        if state is not None and state["epochs"] == self._n_planned:
-            self._weight_mean.load_state_dict(state, self.module)
+        if state is not None:
+            self._weight_mean.load_state_dict(state)
+            self._is_longer = state["epochs"] != self._n_planned
+
+    def on_train_start(self) -> None:
+        """Go on from the last weights of a checkpoint that was written while validating."""
+        self._weight_mean.restore(self.module)
+        if self.__dict__.pop("_is_longer", False):
+            # The last steps are others
+            self._weight_mean = WeightMean()
 
     def on_train_epoch_start(self) -> None:
         """Go on from the random state of the checkpoint, if there is one."""
         state, cuda_state = self.__dict__.pop("_rng_states", (None, None))
+        if state is not None and self.trainer.world_size > 1:
+            # The file has the state of one device only, and each needs noise of its own
+            torch.manual_seed(torch.initial_seed() + self.trainer.world_size * self.current_epoch)
+            return
         if state is not None:
             torch.set_rng_state(state.cpu())
         if cuda_state is not None and self.device.type == "cuda":
@@ -368,7 +379,7 @@ class ContrastiveTrainingPlan(VAETrainingPlan):
         loss = torch.zeros(())
         groups: dict[int, Groups] = {}
         for positions, share in zip(batches.positions, batches.progress(), strict=True):
-            if self.trainer.should_stop:
+            if self._should_stop:
                 break
             progress = self._progress(share)
             with self._fresh_autocast():
@@ -376,6 +387,11 @@ class ContrastiveTrainingPlan(VAETrainingPlan):
                 loss = self._take_step(batch, progress)
             self._end_step(progress)
         return loss
+
+    @property
+    def _should_stop(self) -> bool:
+        # A wish to stop before `min_epochs` or `min_steps` is put off
+        return self.trainer.should_stop and self.trainer.fit_loop.done
 
     def _with_groups(self, batch: dict[str, Any], known: dict[int, Groups]) -> dict[str, Any]:
         """A minibatch with the groups of its rows: the same in all that have as many rows."""

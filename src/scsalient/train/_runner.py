@@ -33,21 +33,26 @@ class InterruptibleTrainRunner(TrainRunner):
             yield
             return
         previous = signal.getsignal(signal.SIGINT)
-        interrupted = False
+        n_pressed = 0
 
         def stop(signum: int, frame: Any) -> None:
-            nonlocal interrupted
-            if interrupted:
+            nonlocal n_pressed
+            n_pressed += 1
+            if n_pressed > 1:
                 raise KeyboardInterrupt
-            interrupted = True
             self.trainer.should_stop = True
 
         signal.signal(signal.SIGINT, stop)
         try:
             yield
+        except SystemExit as error:
+            # Lightning ends the process where a user wants back to the prompt
+            if n_pressed > 1:
+                raise KeyboardInterrupt from error
+            raise
         finally:
             signal.signal(signal.SIGINT, previous)
-        if interrupted:
+        if n_pressed:
             msg = (
                 f"Training was interrupted after {self.trainer.current_epoch} of "
                 f"{self.trainer.max_epochs} epochs. The model keeps what it has learned so far."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 from lightning.pytorch.callbacks import Callback
 from sklearn.metrics import silhouette_score
 
@@ -11,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import lightning.pytorch as pl
-    import numpy as np
 
 SILHOUETTE = "silhouette_validation"
 
@@ -34,6 +34,9 @@ class SilhouetteMonitor(Callback):
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log the silhouette."""
-        value = float(silhouette_score(self._latent(), self._labels))
+        latent = self._latent()
+        # Of a training that has diverged; `train` says so at its end
+        is_finite = bool(np.isfinite(latent).all())
+        value = float(silhouette_score(latent, self._labels)) if is_finite else float("nan")
         # Every device has the same cells and weights.
         pl_module.log(SILHOUETTE, value, batch_size=1, sync_dist=trainer.world_size > 1)

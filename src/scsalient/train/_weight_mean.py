@@ -17,13 +17,14 @@ class WeightMean:
     def __init__(self) -> None:
         self._mean: list[Tensor] = []
         self._n = 0
+        self._is_swapped = False
         self._count_in = get_swa_multi_avg_fn()
 
     def add(self, network: nn.Module) -> None:
         """Count the present weights in."""
         weights = _weights(network)
         if self._n:
-            self._count_in(self._mean, weights, self._n)
+            self._count_in(self._mean_beside(weights), weights, self._n)
         else:
             self._mean = [weight.clone() for weight in weights]
         self._n += 1
@@ -33,22 +34,32 @@ class WeightMean:
         """Exchange the present weights and the mean, unless nothing was counted."""
         if self._n:
             weights = _weights(network)
-            present = [weight.clone() for weight in weights]
-            torch._foreach_copy_(weights, self._mean)
+            mean, present = self._mean_beside(weights), [weight.clone() for weight in weights]
+            torch._foreach_copy_(weights, mean)
             # Into the same memory: a tensor made while validating could not be added to later
-            torch._foreach_copy_(self._mean, present)
+            torch._foreach_copy_(mean, present)
+            self._is_swapped = not self._is_swapped
 
     def state_dict(self) -> dict[str, Any]:
-        """The mean and the number of what it is of."""
-        return {"mean": self._mean, "n": self._n}
+        """The mean, the number of what it is of, and whether network and mean are swapped."""
+        return {"mean": self._mean, "n": self._n, "is_swapped": self._is_swapped}
 
-    def load_state_dict(self, state: dict[str, Any], network: nn.Module) -> None:
-        """Go on from a state, on the devices of the network."""
-        places = _weights(network) if state["n"] else []
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state; :meth:`restore` follows when the network has its weights."""
+        self._mean, self._n = list(state["mean"]), state["n"]
+        self._is_swapped = state["is_swapped"]
+
+    def restore(self, network: nn.Module) -> None:
+        """Swap back, if the state was taken while network and mean were swapped."""
+        if self._is_swapped:
+            self.swap(network)
+
+    def _mean_beside(self, weights: list[Tensor]) -> list[Tensor]:
+        """The mean, on the devices of the weights: a checkpoint is read before they move."""
         self._mean = [
-            mean.to(place.device) for mean, place in zip(state["mean"], places, strict=True)
+            mean.to(weight.device) for mean, weight in zip(self._mean, weights, strict=True)
         ]
-        self._n = state["n"]
+        return self._mean
 
 
 def _weights(network: nn.Module) -> list[Tensor]:

@@ -1,16 +1,18 @@
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import scvi
 import torch
 from scipy import sparse
 
 from factories import QUIET, make_counts, make_model, make_trained
-from scsalient import ContrastiveVAE, StandardVAE
+from scsalient import ContrastiveVAE, StandardVAE, metrics
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +202,8 @@ def test_size_factor_replaces_the_library():
     adata = make_counts(depth=np.linspace(0.5, 2, 100))
     model = make_trained(adata, setup={"size_factor_key": "depth"})
     one = model.denoise(library_size="observed", keep="background")
-    twice = model.denoise(library_size=1.0, keep="background")
+    of_one = float(adata.X.sum()) / np.linspace(0.5, 2, 100).sum()
+    twice = model.denoise(library_size=of_one, keep="background")
     np.testing.assert_allclose(one, twice * np.linspace(0.5, 2, 100)[:, None], rtol=1e-4)
 
 
@@ -373,6 +376,75 @@ def test_size_factors_of_genes_with_large_counts():
     adata.X[:, 2] = 150
     adata.obs["factor"] = 1.0
     model = make_model(adata, setup={"size_factor_key": "factor"})
-    start = torch.nn.functional.softplus(model.module.decoder.heads["proportion"].bias)
+    start = model.module.decoder.heads["proportion"].bias.exp() * model.module.counts_per_factor
     np.testing.assert_allclose(start.detach(), adata.X.mean(0), rtol=1e-4)
     model.train(2, **QUIET)
+
+
+def test_size_factors_do_not_hide_an_effect():
+    adata = make_counts(200, 150, 40)
+    total = np.asarray(adata.X.sum(1)).ravel()
+    adata.obs["factor"] = total / np.median(total)
+    model = make_model(adata, setup={"size_factor_key": "factor"}, n_hidden=64)
+    model.train(60, batch_size=64, **QUIET)
+    responds = adata.obs["response"].to_numpy()
+    target = (adata.obs["condition"] == "treated").to_numpy()
+    latent = model.get_latent_representation(indices=target)
+    assert metrics.silhouette(latent, responds[target]) > 0.5
+    without = model.denoise(keep="background", library_size="observed")
+    both = without + model.denoise(method="difference", library_size="observed")
+    assert (both[responds, :3] / without[responds, :3]).mean() > 2
+    # The total is asked for in counts, whatever the unit of the factors
+    made = model.generate(200, library_size=500, give_mean=True)
+    assert made.X.sum(1).mean() == pytest.approx(500, rel=0.1)
+    assert model.sweep(n_steps=3).X[4].sum() == pytest.approx(1e4, rel=0.3)
+
+
+def test_units_of_a_covariate_do_not_matter():
+    def latents(scale, shift):
+        scvi.settings.seed = 0
+        adata = make_counts()
+        adata.obs["score"] = adata.obs["score"] * scale + shift
+        model = make_model(adata, setup={"continuous_covariate_keys": ["score"]})
+        model.train(3, **QUIET)
+        return model.get_latent_representation(), model
+
+    usual, _ = latents(1.0, 0.0)
+    other, model = latents(1000.0, 3000.0)
+    np.testing.assert_allclose(other, usual, atol=1e-3)
+    # Other data are brought to the same units, not to their own
+    query = make_counts()
+    query.obs["score"] = 3000.0
+    tensors = next(model._minibatches(model._validated(query), None, None))
+    expected = -float(make_counts().obs["score"].mean() / make_counts().obs["score"].std(ddof=0))
+    np.testing.assert_allclose(model.module.covariates(tensors).continuous, expected, atol=1e-3)
+
+
+def test_a_constant_covariate_is_harmless():
+    adata = make_counts(score=7.0)
+    model = make_trained(adata, setup={"continuous_covariate_keys": ["score"]})
+    assert np.isfinite(model.get_latent_representation()).all()
+
+
+def test_batches_without_cells_are_not_decoded():
+    adata = make_counts()
+    adata.obs["batch"] = pd.Categorical(adata.obs["batch"], categories=["a", "b", "gone"])
+    model = make_trained(adata, setup={"batch_key": "batch"})
+    with pytest.raises(ValueError, match="`batch` should have cells in the data of the model"):
+        model.denoise(batch="gone")
+
+
+@pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec:FutureWarning")
+@pytest.mark.parametrize("standard", [False, True])
+def test_trained_models_can_be_pickled(standard):
+    adata = make_counts()
+    if standard:
+        StandardVAE.setup_anndata(adata)
+        model = StandardVAE(adata, n_latent=2, n_hidden=8)
+        model.train(4, **QUIET)
+    else:
+        model = make_trained(adata, max_epochs=4)
+    copy = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(
+        copy.get_latent_representation(), model.get_latent_representation()
+    )

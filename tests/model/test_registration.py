@@ -8,7 +8,7 @@ from scipy import sparse
 from scvi.model import SCVI
 
 from factories import QUIET, make_counts, make_model, make_trained
-from scsalient import ContrastiveVAE
+from scsalient import ContrastiveVAE, StandardVAE
 from scsalient.data import Role
 
 SETUP = ContrastiveVAE.setup_anndata
@@ -258,7 +258,10 @@ def test_categories_may_be_renamed_later():
     assert list(adata.uns["cvae"]["background"]) == ["untreated"]
     assert list(adata.uns["cvae"]["target"]) == ["treated"]
     assert len(model.generate(3, role="background")) == 3
+    StandardVAE.setup_anndata(adata)
     model.train(1, **QUIET)
+    model.embed()
+    assert list(adata.uns["cvae"]["background"]) == ["untreated"]
 
 
 @pytest.mark.parametrize(

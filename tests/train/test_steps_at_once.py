@@ -231,3 +231,23 @@ def test_several_at_once_go_on_from_a_checkpoint(tmp_path, device):
     np.testing.assert_allclose(
         second.history["elbo_train"].iloc[-1, 0], whole.history["elbo_train"].iloc[-1, 0], rtol=1e-5
     )
+
+
+@pytest.mark.parametrize(("interval", "n_validations"), [(0.5, 4), (2, 6), (1.0, 2)])
+def test_validation_within_an_epoch(interval, n_validations):
+    class Validations(Callback):
+        n = 0
+
+        def on_validation_epoch_end(self, *_args):
+            self.n += 1
+
+    seen = Validations()
+    make_model().train(
+        2,
+        batch_size=8,
+        val_check_interval=interval,
+        check_val_every_n_epoch=1,
+        callbacks=[seen],
+        **QUIET,
+    )
+    assert seen.n == n_validations

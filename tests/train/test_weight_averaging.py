@@ -6,6 +6,7 @@ import pytest
 import scvi
 import torch
 from lightning.pytorch.callbacks import Callback
+from scvi.train import SaveCheckpoint
 
 from factories import QUIET, make_counts, make_model
 from scsalient import StandardVAE
@@ -157,3 +158,33 @@ def test_a_longer_training_starts_its_mean_anew(tmp_path):
 def test_the_share_is_checked(share):
     with pytest.raises((TypeError, ValueError), match="weight_averaging"):
         trained(1, plan={"weight_averaging": share})
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize(
+    ("make", "term"), [(make_model, "reconstruction_target"), (standard, "elbo")]
+)
+def test_a_best_model_is_what_was_judged_best(tmp_path, make, term):
+    scvi.settings.seed = 0
+    model, seen = make(), Seen()
+    saved = SaveCheckpoint(
+        dirpath=str(tmp_path), monitor=f"{term}_validation", load_best_on_end=True, save_top_k=-1
+    )
+    model.train(
+        10,
+        callbacks=[saved, seen],
+        enable_checkpointing=True,
+        plan_kwargs={"lr": 1e-2},
+        **(QUIET | BATCHES | EVERY_EPOCH),
+    )
+    best = int(model.history[f"{term}_validation"].to_numpy(dtype=float).argmin())
+    # In the averaging phase, for the test to say something
+    assert best >= 7
+    assert_equal(weights(model.module), seen.validated[best], rtol=0, atol=0)
+
+
+def test_going_on_from_the_end_changes_nothing(tmp_path):
+    path = tmp_path / "state.ckpt"
+    whole, _ = trained(10, checkpoint_path=path)
+    again, _ = trained(10, ckpt_path=path)
+    assert_equal(weights(again.module), weights(whole.module), rtol=0, atol=0)

@@ -10,6 +10,8 @@ from scsalient import _keys, images
 from scsalient.data._roles import ConditionRoles, condition_column, resolve_roles
 
 if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
     import rich.table
     from anndata import AnnData
 
@@ -36,6 +38,7 @@ class RoleField(BaseAnnDataField):
         self._condition_key = condition_key
         self._background = background
         self._target = target
+        self._registered: tuple[pd.Index, np.ndarray, dict] | None = None
 
     @property
     def registry_key(self) -> str:
@@ -63,9 +66,18 @@ class RoleField(BaseAnnDataField):
         condition_column(adata, self._condition_key)
 
     def register_field(self, adata: AnnData) -> dict:
-        """Resolve the roles and write their codes."""
+        """Resolve the roles and write their codes.
+
+        Once: scvi-tools registers data anew after another registration, and the categories may
+        have other names by then.
+        """
+        if self._registered is not None and adata.obs_names.equals(self._registered[0]):
+            _, adata.obs[self.attr_key], state = self._registered
+            return state
         roles = resolve_roles(adata, self._condition_key, self._background, target=self._target)
-        return self._write(roles, adata)
+        state = self._write(roles, adata)
+        self._registered = adata.obs_names, adata.obs[self.attr_key].to_numpy(), state
+        return state
 
     def transfer_field(self, state_registry: dict, adata_target: AnnData, **_kwargs: Any) -> dict:
         """Apply registered roles to other data."""

@@ -61,10 +61,12 @@ _SIZES: dict[str, dict[str, Any]] = {
     },
 }
 _SETTINGS: dict[str, dict[str, Any]] = {
-    # Glasses turn with the head: larger layers keep the pose in z, the pull keeps it out of s
+    # Glasses turn with the head: larger layers and more dimensions keep the pose in z, the pull
+    # keeps it out of s
     "glasses": {
+        "n_background_latent": 12,
         "n_hidden": 256,
-        "mmd_weight": 1500.0,
+        "mmd_weight": 2000.0,
         "background_salient_weight": 16.0,
         "max_epochs": 100,
     },

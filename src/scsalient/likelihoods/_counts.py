@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from torch.distributions import Distribution
 
 _MIN_RATE = 1e-8
+_MAX_LOG_PROPORTION = 10.0
 
 
 class _Counts(Likelihood):
@@ -37,8 +38,8 @@ class _Counts(Likelihood):
     n_vars
         Number of variables.
     library_is_size_factor
-        Whether the library is a size factor. Proportions then need not sum to one (softplus
-        instead of softmax, as in scVI).
+        Whether the library comes from a size factor. Proportions then need not sum to one
+        (exponential instead of softmax).
     """
 
     heads: ClassVar[tuple[str, ...]] = ("proportion",)
@@ -56,7 +57,7 @@ class _Counts(Likelihood):
         """Proportion times library."""
         raw = at_least_single(outputs["proportion"])
         proportion = (
-            functional.softplus(raw)
+            functional.hardtanh(raw, float("-inf"), _MAX_LOG_PROPORTION).exp()
             if self.library_is_size_factor
             else functional.softmax(raw, dim=-1)
         )

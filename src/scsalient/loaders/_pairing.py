@@ -11,8 +11,8 @@ from torch.utils.data import Sampler
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-# Cells of the largest group that a batch may have so that it has some of the smallest
-_MAX_ROWS = 4096
+# How much larger a batch may be so that it has cells of the smallest group
+_MAX_TIMES = 4
 
 
 class PairedBatches(Sampler[np.ndarray]):
@@ -114,9 +114,9 @@ class UnpairedBatches(Sampler[np.ndarray]):
     """Minibatches in a fixed order in which every cell of every group comes exactly once.
 
     For validation: each batch has its share of each group, so that the terms that compare the
-    groups are defined in every batch, and the ELBO counts each cell once. With very few cells of
-    one group batches are larger than asked for; only where that would take more than 4,096 cells
-    do some have none of it.
+    groups are defined in every batch, and the ELBO counts each cell once. With few cells of one
+    group batches are up to four times as large as asked for; where that is not enough, some have
+    none of it.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ class UnpairedBatches(Sampler[np.ndarray]):
         self._rank, self._world_size = rank, world_size
         sizes = [len(group) for group in self.groups]
         wanted = -(-max(sizes) // (batch_size * world_size))
-        fewest = -(-max(sizes) // (max(batch_size, _MAX_ROWS) * world_size))
+        fewest = -(-max(sizes) // (_MAX_TIMES * batch_size * world_size))
         # As many for every device, none without cells, and each with cells of each group
         n_batches = min(wanted, max(min(sizes) // world_size, fewest))
         self._n_batches = max(1, min(n_batches, max(sizes) // world_size))

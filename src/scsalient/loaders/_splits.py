@@ -197,12 +197,14 @@ class RoleDataSplitter(pl.LightningDataModule):
 
     @property
     def _counts_steps(self) -> bool:
-        """Whether there is a limit on the number of steps, which counts each."""
+        """Whether a limit on steps, or an interval of them, counts each."""
         if self.trainer is None:
             return False
         # 1.0 are all, 1 is one
-        share = self.trainer.limit_train_batches
-        return self.trainer.max_steps >= 0 or not (isinstance(share, float) and share == 1.0)
+        shares = self.trainer.limit_train_batches, self.trainer.val_check_interval
+        return self.trainer.max_steps >= 0 or not all(
+            isinstance(share, float) and share == 1.0 for share in shares
+        )
 
     def val_dataloader(self) -> BatchLoader | list:
         """Every validation cell once."""

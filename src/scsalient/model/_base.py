@@ -77,7 +77,11 @@ class LatentModel(BaseModelClass):
         denominator = totals.sum() if self.module.likelihood.support == "counts" else len(totals)
         if self.module.likelihood.support == "counts" and self.module.use_size_factor:
             factors = self.get_from_registry(self.adata, REGISTRY_KEYS.SIZE_FACTOR_KEY)
-            denominator = float(np.sum(factors))
+            self.module.counts_per_factor.fill_(totals.sum() / float(np.sum(factors)))
+        if REGISTRY_KEYS.CONT_COVS_KEY in self.adata_manager.data_registry:
+            continuous = self.get_from_registry(self.adata, REGISTRY_KEYS.CONT_COVS_KEY)
+            values = np.asarray(continuous, dtype=np.float64).reshape(self.adata.n_obs, -1)
+            self.module.standardise_covariates(torch.as_tensor(values))
         average = torch.as_tensor(sums / self._scale / denominator, dtype=torch.float32)
         self.module.initialise_output(average)
 

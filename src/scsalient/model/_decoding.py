@@ -38,7 +38,15 @@ class DecodingMixin(LatentModel):
         if batch not in categories:
             msg = f"`batch` should be one of {categories}, found {batch!r}."
             raise ValueError(msg)
-        return categories.index(batch)
+        code = categories.index(batch)
+        if self.adata is not None:
+            codes = self.adata_manager.get_from_registry(REGISTRY_KEYS.BATCH_KEY)
+            if not (np.asarray(codes) == code).any():
+                msg = (
+                    f"`batch` should have cells in the data of the model, found none of {batch!r}."
+                )
+                raise ValueError(msg)
+        return code
 
     def _reference_rows(
         self, n: int, batch: Hashable | None, rng: np.random.Generator, indices: np.ndarray | None

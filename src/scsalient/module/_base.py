@@ -121,6 +121,10 @@ class LatentModule(BaseModuleClass):
         self.n_salient_latent = n_salient_latent
         self.n_background_latent = n_background_latent
         self.use_size_factor = use_size_factor
+        # Of the data; see `standardise_covariates` and `library`
+        self.register_buffer("continuous_mean", torch.zeros(n_continuous))
+        self.register_buffer("continuous_scale", torch.ones(n_continuous))
+        self.register_buffer("counts_per_factor", torch.ones(()))
         self._network_kwargs: dict[str, Any] = {
             "n_categories": tuple(n_categories),
             "n_continuous": n_continuous,
@@ -196,15 +200,31 @@ class LatentModule(BaseModuleClass):
         extra = tensors.get(REGISTRY_KEYS.CAT_COVS_KEY)
         if extra is not None:
             categories += list(extra.long().split(1, dim=1))
-        return Covariates(tuple(categories), tensors.get(REGISTRY_KEYS.CONT_COVS_KEY))
+        continuous = tensors.get(REGISTRY_KEYS.CONT_COVS_KEY)
+        if continuous is not None:
+            continuous = (continuous - self.continuous_mean) / self.continuous_scale
+        return Covariates(tuple(categories), continuous)
+
+    @torch.no_grad()
+    def standardise_covariates(self, continuous: Tensor) -> None:
+        """Bring continuous covariates to the units of the networks from now on.
+
+        Parameters
+        ----------
+        continuous
+            Those of all cells, shape ``(n_cells, n_continuous)``.
+        """
+        scale = continuous.std(0, correction=0)
+        self.continuous_mean.copy_(continuous.mean(0))
+        self.continuous_scale.copy_(torch.where(scale > 0, scale, torch.ones_like(scale)))
 
     def library(self, tensors: dict[str, Tensor]) -> Tensor:
-        """Size factor if one is registered, else total of each row, shape ``(n_rows, 1)``.
+        """Total of each row, or what its size factor lets one expect, shape ``(n_rows, 1)``.
 
         One where the data are not counts.
         """
         if self.use_size_factor:
-            return tensors[REGISTRY_KEYS.SIZE_FACTOR_KEY]
+            return tensors[REGISTRY_KEYS.SIZE_FACTOR_KEY] * self.counts_per_factor
         x = tensors[REGISTRY_KEYS.X_KEY]
         if self.likelihood.support != "counts":
             return x.new_ones(len(x), 1)
@@ -267,9 +287,6 @@ class LatentModule(BaseModuleClass):
         if self.likelihood.support == "counts":
             positive = proportions.clamp(min=float(proportions[proportions > 0].min()) * 0.1)
             value = positive.log()
-            if self.use_size_factor:
-                # The inverse of softplus, which does not overflow
-                value = positive + (-torch.expm1(-positive)).log()
         elif self.likelihood.support == "unit":
             value = torch.logit(proportions, eps=1e-3)
         else:

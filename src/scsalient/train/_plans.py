@@ -163,16 +163,29 @@ class VAETrainingPlan(TrainingPlan):
 
     def on_validation_start(self) -> None:
         """Look at the weights that the model would keep."""
-        self._weight_mean.swap(self.module)
+        self._take_mean()
 
-    def on_validation_end(self) -> None:
+    def on_train_epoch_end(self) -> None:
+        """Log what an interrupted epoch has seen, and show callbacks what the model would keep."""
+        self._log_means("train")
+        self._take_mean()
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Go on from the last weights."""
-        self._weight_mean.swap(self.module)
+        if self._weight_mean.is_swapped:
+            self._weight_mean.swap(self.module)
+        if self.__dict__.pop("_is_longer", False):
+            # The last steps of the training are others than those of its checkpoint
+            self._weight_mean = WeightMean()
 
-    def on_train_end(self) -> None:
-        """Keep the mean of the weights."""
-        self._weight_mean.swap(self.module)
+    def on_fit_end(self) -> None:
+        """Keep the mean of the weights, unless a callback has put others there since."""
+        self._take_mean()
         self._weight_mean = WeightMean()
+
+    def _take_mean(self) -> None:
+        if not self._weight_mean.is_swapped:
+            self._weight_mean.swap(self.module)
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """Objective of validation cells, with the weights that the epoch has led to."""
@@ -231,10 +244,6 @@ class VAETrainingPlan(TrainingPlan):
         if self.trainer.world_size > 1:
             torch.manual_seed(torch.initial_seed() + self.trainer.global_rank)
 
-    def on_train_epoch_end(self) -> None:
-        """Log what an interrupted epoch has seen."""
-        self._log_means("train")
-
     def on_validation_epoch_end(self) -> None:
         """Log the means over the validation cells."""
         self._log_means("validation")
@@ -253,13 +262,6 @@ class VAETrainingPlan(TrainingPlan):
         if state is not None:
             self._weight_mean.load_state_dict(state)
             self._is_longer = state["epochs"] != self._n_planned
-
-    def on_train_start(self) -> None:
-        """Go on from the last weights of a checkpoint that was written while validating."""
-        self._weight_mean.restore(self.module)
-        if self.__dict__.pop("_is_longer", False):
-            # The last steps are others
-            self._weight_mean = WeightMean()
 
     def on_train_epoch_start(self) -> None:
         """Go on from the random state of the checkpoint, if there is one."""
@@ -461,6 +463,7 @@ class ContrastiveTrainingPlan(VAETrainingPlan):
 
     def on_fit_end(self) -> None:
         """Give the memory of recorded steps back."""
+        super().on_fit_end()
         if self._graphs is not None:
             self._graphs = None
             self.zero_grad()

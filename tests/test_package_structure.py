@@ -58,7 +58,14 @@ CONTRASTIVE_METHODS = {
 SCANPY_KEYS = {"X_pca", "X_umap"}
 # What docstrings say in `.slot["key"]` beside the names in `_keys`: columns of scanpy and
 # scvi-tools, names made of a number or an argument, a column of a figure's own copy
-OTHER_KEYS = {"highly_variable", "_scvi_...", "salient_0", "<key_added>_loadings", "cells"}
+OTHER_KEYS = {
+    "highly_variable",
+    "_scvi_...",
+    "salient_0",
+    "latent_0",
+    "<key_added>_loadings",
+    "cells",
+}
 # Methods that a user of scvi-tools already knows keep the order of its parameters
 SCVI_METHODS = {
     name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 
 import pandas as pd
 import pytest
@@ -70,3 +71,41 @@ def test_help_names_every_experiment_and_each_can_be_pointed_to_data():
         assert {"trials", "data", "output_dir", "n_jobs", "quick", "seed"} <= set(
             inspect.signature(experiment.run).parameters
         )
+
+
+def test_nothing_in_the_summary_is_cut_off_and_old_figures_are_not_named(tmp_path, monkeypatch):
+    def stand_in(*, output_dir, **_options):
+        (output_dir / "small_new.png").touch()
+        return pd.DataFrame(
+            {"method": ["a method of a long name"] * 2, **dict.fromkeys(metrics, 1)}
+        )
+
+    metrics = tuple(f"correlation_of_kind_{i}" for i in range(6))
+    experiment = _registry.Experiment(stand_in, "small", ("method",), metrics)
+    monkeypatch.setitem(_registry.EXPERIMENTS, "small", experiment)
+    (tmp_path / "small_old.png").touch()
+    os.utime(tmp_path / "small_old.png", (1, 1))
+    result = run("small", "--output-dir", tmp_path)
+    assert "…" not in result.stdout
+    for words in ("a method of a long name", "correlation of kind 5", "small_new.png"):
+        assert words in result.stdout
+    assert "small_old.png" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (KeyboardInterrupt, 130, "Interrupted; finished trials are kept, and the same command"),
+        (SystemExit, 143, "Terminated; finished trials are kept, and the same command"),
+        (ImportError("needs scikit-image"), 2, "Error: needs scikit-image"),
+    ],
+)
+def test_how_it_ends_early(tmp_path, monkeypatch, error, code, words):
+    def stand_in(**_options):
+        raise error
+
+    experiment = _registry.Experiment(stand_in, "small", ("method",), ("a",))
+    monkeypatch.setitem(_registry.EXPERIMENTS, "small", experiment)
+    result = run("small", "--output-dir", tmp_path)
+    assert result.exit_code == code
+    assert words in result.stderr

@@ -226,3 +226,11 @@ def test_an_attribute_that_nobody_has(root):
     write_txt(root / "list_attr_celeba.txt", table)
     with pytest.raises(ValueError, match="`n_target` should be at most .* 0, found None"):
         read(root, attribute="Bald")
+
+
+def test_a_table_with_a_name_too_few(root):
+    table = root / "list_attr_celeba.txt"
+    number, names, *rows = table.read_text().splitlines()
+    table.write_text("\n".join([number, names.rsplit(maxsplit=1)[0], *rows]) + "\n")
+    with pytest.raises(ValueError, match="should be CelebA's table of attributes, found otherwise"):
+        read(root)

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from scsalient import datasets, images
 from scsalient.datasets._digits import _bundled, read_idx
@@ -305,3 +306,28 @@ def test_missing_extra(monkeypatch):
     monkeypatch.setattr("scsalient.datasets._digits._bundled", _bundled.__wrapped__)
     with pytest.raises(ImportError, match=r"needs 'skimage'.*scsalient\[images\]"):
         datasets.grassy_mnist(**SMALL)
+
+
+def test_photographs_of_16_bits_keep_their_contrast(tmp_path):
+    values = np.add.outer(np.arange(60), np.arange(60)) * 500
+    Image.fromarray(values.astype(np.uint16)).save(tmp_path / "deep.png")
+    Image.fromarray((values / 257).round().astype(np.uint8)).save(tmp_path / "usual.png")
+    deep, usual = (
+        datasets.grassy_mnist(n_target=5, n_background=20, grass=_alone(tmp_path, name)).X
+        for name in ("deep", "usual")
+    )
+    np.testing.assert_allclose(deep, usual, atol=0.02)
+
+
+def _alone(folder, name):
+    (folder / name).mkdir()
+    (folder / f"{name}.png").rename(folder / name / f"{name}.png")
+    return folder / name
+
+
+def test_photographs_of_floating_point_values_are_refused(tmp_path):
+    Image.fromarray(np.random.default_rng(0).random((60, 60), dtype=np.float32)).save(
+        tmp_path / "a.tiff"
+    )
+    with pytest.raises(ValueError, match="cannot be read, .*a.tiff.*floating point"):
+        datasets.grassy_mnist(n_target=5, n_background=5, grass=tmp_path)

@@ -172,3 +172,29 @@ def test_bad_arguments(root):
     (root / archive_of("frozen_bmmc_healthy_donor2")).unlink()
     with pytest.raises(FileNotFoundError, match="or a folder frozen_bmmc_healthy_donor2"):
         datasets.zheng_2017(root=root)
+
+
+def test_samples_with_other_genes(root):
+    files = make_files(PRE)
+    files["genes.tsv"] = files["genes.tsv"].replace(b"ENSG00000000003", b"ENSG99999999999")
+    write_archive(root / archive_of(PRE), files)
+    with pytest.raises(ValueError, match="should have the same genes"):
+        datasets.zheng_2017(root=root)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda genes: b"".join(line.split(b"\t")[0] + b"\n" for line in genes.splitlines()),
+            "one",
+        ),
+        (lambda genes: genes.replace(b"ENSG00000000003", b"ENSG00000000002"), "come twice"),
+    ],
+)
+def test_tables_of_genes_are_checked(root, change, message):
+    files = make_files(PRE)
+    files["genes.tsv"] = change(files["genes.tsv"])
+    write_archive(root / archive_of(PRE), files)
+    with pytest.raises(ValueError, match=f"{archive_of(PRE)}' should .*{message}"):
+        datasets.zheng_2017(root=root)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
 import scvi
 
 from factories import count_and_double
-from scsalient.experiments._trials import run_trials, trial_key
+from scsalient.experiments._trials import fingerprint, run_trials, trial_key
 
 
 def draw(_settings: Any) -> dict[str, Any]:
@@ -88,3 +89,43 @@ def test_key_depends_on_every_setting_but_not_on_their_order():
     assert trial_key({"a": 1, "b": 2}) == trial_key({"b": np.int64(2), "a": 1})
     keys = {trial_key(s) for s in ({"a": 1}, {"a": 2}, {"b": 1}, {"a": 1, "b": None})}
     assert len(keys) == 4
+
+
+def test_a_backend_that_gives_all_at_the_end(tmp_path):
+    function = functools.partial(count_and_double, tmp_path)
+    with joblib.parallel_config(backend="multiprocessing"):
+        results = run_trials(function, some(1, 2, 3), csv=tmp_path / "t.csv", n_jobs=2)
+    assert results.table["double"].tolist() == [2, 4, 6]
+
+
+@pytest.mark.parametrize("damage", ["remove", "cut"])
+def test_a_trial_whose_arrays_are_gone_is_run_again(tmp_path, damage):
+    function = functools.partial(count_and_double, tmp_path)
+    csv = tmp_path / "t.csv"
+    first = run_trials(function, some(1, 2), csv=csv)
+    file = first.folder / f"{trial_key(some(1)[0])}.npz"
+    file.unlink() if damage == "remove" else file.write_bytes(file.read_bytes()[:-30])
+    run_trials(function, some(1, 2), csv=csv)
+    (tmp_path / "ran_1_0").unlink()
+    results = run_trials(function, some(1, 2), csv=csv, needs_arrays=True)
+    np.testing.assert_array_equal(results.arrays(some(1)[0])["values"], [1, 1])
+    assert len(pd.read_csv(csv)) == 2
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\n", b'trial,a\n"x,1\n2,3,4\n'])
+def test_a_damaged_table_is_named(tmp_path, content):
+    csv = tmp_path / "t.csv"
+    csv.write_bytes(content)
+    with pytest.raises(ValueError, match="t.csv' should be a table of trials, found otherwise"):
+        run_trials(draw, some(1), csv=csv)
+
+
+def test_files_have_a_fingerprint(tmp_path):
+    (tmp_path / "a").write_text("one")
+    before = fingerprint(tmp_path)
+    assert fingerprint(tmp_path) == before
+    (tmp_path / "grass").mkdir()
+    (tmp_path / "grass" / "b").write_text("two")
+    after = fingerprint(tmp_path)
+    (tmp_path / "a").write_text("longer")
+    assert len({before, after, fingerprint(tmp_path)}) == 3

@@ -219,3 +219,37 @@ def test_image_figures_follow_the_rules_of_scanpy(name, swept, tmp_path, monkeyp
     finally:
         sc.settings.figdir = before
     assert [path.name for path in tmp_path.iterdir()] == [f"{name}_mine.png"]
+
+
+def test_sweep_does_not_depend_on_the_order_of_the_rows(swept):
+    other = swept[[5, 0, 3, 1, 4, 2]].copy()
+    np.testing.assert_allclose(
+        tiles(pl.sweep(other, show=False)), tiles(pl.sweep(swept, show=False))
+    )
+    twice = swept.copy()
+    twice.obs.iloc[1] = twice.obs.iloc[0]
+    with pytest.raises(ValueError, match="`swept` should be a grid"):
+        pl.sweep(twice, show=False)
+
+
+def test_a_layer_of_an_array():
+    images_ = make_images()
+    with pytest.raises(KeyError, match="`images` should be an AnnData where a layer is named, 'a'"):
+        pl.image_grid(images_, key="a", show=False)
+    with pytest.raises(KeyError, match="`truth` should be an AnnData"):
+        pl.denoised(images_, images_, "clean", show=False)
+    with pytest.raises(ValueError, match=r"other than \['input'\]"):
+        pl.denoised(images_, {"input": images_}, show=False)
+
+
+def test_black_above_white():
+    with pytest.raises(ValueError, match="`vmin` should not be above `vmax`, found 1 and 0"):
+        pl.image_grid(make_images(), vmin=1, vmax=0, show=False)
+
+
+def test_labels_of_wide_images_do_not_cover_the_row_above():
+    axis = pl.image_grid(make_images(5, 8, 40), list("abcde"), ncols=2, show=False)
+    axis.figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in axis.texts]
+    _, bottom = axis.transData.transform((0, 7.5))
+    assert boxes[2].y1 <= bottom

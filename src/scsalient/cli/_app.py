@@ -145,7 +145,7 @@ def demo(
 
 
 @app.command()
-@reports_errors
+@reports_errors(kept="finished trials are kept, and the same command goes on")
 def reproduce(
     figure: Annotated[
         str,

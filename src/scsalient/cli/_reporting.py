@@ -18,13 +18,25 @@ DEBUG_VARIABLE = "SCSALIENT_DEBUG"
 ERROR_CODE = 2
 INTERRUPTED_CODE = 130
 TERMINATED_CODE = 143
+_FORESEEN = (ImportError, KeyError, MemoryError, OSError, RuntimeError, TypeError, ValueError)
 
 
-def reports_errors(command: Callable[..., None]) -> Callable[..., None]:
+def reports_errors(
+    command: Callable[..., None] | None = None, *, kept: str = "nothing was written"
+) -> Callable[..., Any]:
     """Decorator: a foreseeable error of the command ends as one line and exit code 2.
 
     With the environment variable ``SCSALIENT_DEBUG`` the error is raised as it is.
+
+    Parameters
+    ----------
+    command
+        The command.
+    kept
+        What is left of it when it is interrupted.
     """
+    if command is None:
+        return functools.partial(reports_errors, kept=kept)
 
     @functools.wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> None:
@@ -33,12 +45,12 @@ def reports_errors(command: Callable[..., None]) -> Callable[..., None]:
         except typer.Exit:  # a RuntimeError, but no error
             raise
         except KeyboardInterrupt:
-            typer.echo("Interrupted; nothing was written.", err=True)
+            typer.echo(f"Interrupted; {kept}.", err=True)
             raise typer.Exit(INTERRUPTED_CODE) from None
         except SystemExit:  # Lightning's answer to SIGTERM, with an exit code of 0
-            typer.echo("Terminated; nothing was written.", err=True)
+            typer.echo(f"Terminated; {kept}.", err=True)
             raise typer.Exit(TERMINATED_CODE) from None
-        except (KeyError, MemoryError, OSError, RuntimeError, TypeError, ValueError) as error:
+        except _FORESEEN as error:
             if os.environ.get(DEBUG_VARIABLE):
                 raise
             typer.echo(f"Error: {one_line(error)}", err=True)

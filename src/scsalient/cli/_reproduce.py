@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from scsalient.cli._files import check_writable
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
+
+_MAX_WIDTH = 400
 
 
 def run_reproduce(
@@ -46,7 +49,8 @@ def run_reproduce(
     ValueError
         When there is no such experiment, or an option does not fit it.
     """
-    started = time.monotonic()
+    # A file system may round the time of its files down
+    started, began = time.monotonic(), time.time() - 2
     if name not in EXPERIMENTS:
         msg = f"`FIGURE` should be one of {list(EXPERIMENTS)}, found {name!r}."
         raise ValueError(msg)
@@ -75,7 +79,9 @@ def run_reproduce(
     _print_summary(name, table, by=experiment.by, metrics=experiment.metrics)
     typer.echo(f"Trials:  {output_dir / f'{experiment.prefix}.csv'}")
     for figure in sorted(output_dir.glob(f"{experiment.prefix}_*.png")):
-        typer.echo(f"Figure:  {figure}")
+        # Others are of an earlier run
+        if figure.stat().st_mtime >= began:
+            typer.echo(f"Figure:  {figure}")
     typer.echo(f"All done in {time.monotonic() - started:.0f} s")
 
 
@@ -98,7 +104,10 @@ def _print_summary(
             *(group[m].dropna().median() for m in others),
         )
         shown.add_row(*map(str, key), str(len(group)), *map(_as_text, numbers))
-    Console().print(shown)
+    console = Console()
+    # Wrapped by the terminal rather than cut off
+    wide = Measurement.get(console, console.options.update(max_width=_MAX_WIDTH), shown).maximum
+    Console(width=max(console.width, wide)).print(shown)
 
 
 def _as_text(value: float) -> str:

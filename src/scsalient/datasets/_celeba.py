@@ -172,9 +172,8 @@ def _read_attributes(table: Path) -> pd.DataFrame:
             with table.open(encoding="utf-8") as lines:
                 n_expected = int(lines.readline())
                 names = lines.readline().split()
-                values = pd.read_csv(
-                    lines, sep=r"\s+", header=None, index_col=0, names=["", *names]
-                )
+                values = pd.read_csv(lines, sep=r"\s+", header=None, index_col=0)
+                values.columns = pd.Index(names)
     except ValueError as error:
         msg = f"{str(table)!r} should be CelebA's table of attributes, found otherwise: {error}."
         raise ValueError(msg) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -74,11 +74,22 @@ def _folder(folder: Path) -> list[tuple[str, np.ndarray]]:
     for file in files:
         try:
             with image.open(file) as opened:
-                photographs.append((file.name, np.asarray(opened.convert("L"))))
-        except OSError as error:
+                photographs.append((file.name, _grey(opened)))
+        # What pillow raises for damaged files
+        except (OSError, SyntaxError, ValueError, image.DecompressionBombError) as error:
             msg = f"`grass` has a file that cannot be read, {str(file)!r}: {error}. Remove it."
             raise ValueError(msg) from error
     return photographs
+
+
+def _grey(photograph: Any) -> np.ndarray:
+    """8-bit grey values; pillow cuts off what 16 bits have beyond 255."""
+    if photograph.mode.startswith("I"):
+        return (np.asarray(photograph).astype(float) / 65535 * 255).round().astype(np.uint8)
+    if photograph.mode == "F":
+        msg = "it has floating point values, not 8 or 16 bits"
+        raise ValueError(msg)
+    return np.asarray(photograph.convert("L"))
 
 
 def _check_sides(photographs: list[tuple[str, np.ndarray]], min_side: int) -> None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _URL = "https://figshare.com/ndownloader/files/34464122"
 _FILE = "kang_2018.h5ad"
+# What anndata raises for files of another kind
+_UNREADABLE = (KeyError, OSError, TypeError, ValueError)
 _COLUMNS = ("label", "cell_type", "replicate")
 
 
@@ -62,7 +64,11 @@ def kang_2018(
         if not file.is_file():
             msg = f"`path` should name an .h5ad file, found nothing at {str(file)!r}."
             raise FileNotFoundError(msg)
-        adata = anndata.read_h5ad(file)
+        try:
+            adata = anndata.read_h5ad(file)
+        except _UNREADABLE as error:
+            msg = f"`path` should name an .h5ad file, found {str(file)!r}, which is none: {error}"
+            raise ValueError(msg) from error
     else:
         file = cached(
             _URL,
@@ -73,6 +79,9 @@ def kang_2018(
             progressbar=progressbar,
         )
         adata = _read_download(file)
+    if adata.X is None:
+        msg = f"{str(file)!r} should have counts in `.X`, found no values."
+        raise ValueError(msg)
     check_counts(adata, file)
     return adata
 
@@ -80,7 +89,7 @@ def kang_2018(
 def _read_download(file: Path) -> AnnData:
     try:
         adata = anndata.read_h5ad(file)
-    except OSError as error:
+    except _UNREADABLE as error:
         file.unlink(missing_ok=True)
         msg = (
             f"The download at {str(file)!r} is no .h5ad file and was removed from the cache. Try "

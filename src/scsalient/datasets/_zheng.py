@@ -99,6 +99,14 @@ def zheng_2017(
         samples = {name: _download(name, cache_dir, progressbar) for name in names}
     else:
         samples = {name: _read(name, _find(name, Path(root))) for name in names}
+    first, *others = samples
+    for name in others:
+        if not samples[name].var_names.equals(samples[first].var_names):
+            msg = (
+                f"The samples should have the same genes, found other ones in {name!r} than in "
+                f"{first!r}. Fetch the archives again."
+            )
+            raise ValueError(msg)
     adata = anndata.concat(
         samples, join="inner", merge="same", label=_keys.OBS_SAMPLE, index_unique="_"
     )
@@ -146,11 +154,11 @@ def _find(name: str, root: Path) -> Path:
 def _read(name: str, path: Path) -> AnnData:
     """Cells of one sample, from its archive or its folder."""
     if path.is_dir():
-        adata = _read_folder(path)
+        adata = _read_folder(path, path)
     else:
         with tempfile.TemporaryDirectory() as folder:
             _unpack(path, Path(folder))
-            adata = _read_folder(Path(folder))
+            adata = _read_folder(Path(folder), path)
     expected = (_N_CELLS[name], _N_GENES)
     if adata.shape != expected:
         msg = (
@@ -181,13 +189,17 @@ def _unpack(archive: Path, folder: Path) -> None:
         raise ValueError(msg)
 
 
-def _read_folder(folder: Path) -> AnnData:
+def _read_folder(folder: Path, source: Path) -> AnnData:
+    """Cells of one sample, which was found at a place that errors name."""
     import scanpy as sc
 
     try:
         adata = sc.read_10x_mtx(folder, var_names="gene_ids")
-    except (OSError, ValueError) as error:
-        msg = f"{str(folder)!r} should hold the files {list(_FILES)} of one sample: {error}."
+    except (IndexError, KeyError, OSError, ValueError) as error:
+        msg = f"{str(source)!r} should hold the files {list(_FILES)} of one sample: {error}."
         raise ValueError(msg) from error
+    if not adata.var_names.is_unique:
+        msg = f"{str(source)!r} should have each gene once, found identifiers that come twice."
+        raise ValueError(msg)
     adata.obs[_keys.OBS_BARCODE] = adata.obs_names.to_numpy()
     return adata

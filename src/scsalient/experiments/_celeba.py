@@ -15,7 +15,7 @@ from scsalient._arguments import check_integer
 from scsalient.experiments._drawing import as_sweep, new_figure, save_figure
 from scsalient.experiments._fitting import fit_contrastive, fit_standard, n_epochs
 from scsalient.experiments._presets import DEFAULT, PAPER, PRESETS
-from scsalient.experiments._trials import run_trials
+from scsalient.experiments._trials import fingerprint, run_trials
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -66,7 +66,7 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     "glasses": {
         "n_background_latent": 12,
         "n_hidden": 256,
-        "mmd_weight": 2000.0,
+        "mmd_weight": 3000.0,
         "background_salient_weight": 16.0,
         "max_epochs": 100,
     },
@@ -143,12 +143,16 @@ def celeba(
     if max_epochs is not None:
         changes["max_epochs"] = max_epochs
     changes["data"] = _DRAWN if data is None else str(Path(data).resolve())
+    if data is not None:
+        changes["files"] = fingerprint(Path(data))
     if data is not None and not quick:
         changes["image_size"] = _PAPER_IMAGE_SIZE
     folder = Path(output_dir)
     methods = list(_methods(changes))
     settings = [method | {"seed": seed + i} for method in methods for i in range(trials)]
-    results = run_trials(_trial, settings, csv=folder / f"{_NAME}.csv", n_jobs=n_jobs)
+    results = run_trials(
+        _trial, settings, csv=folder / f"{_NAME}.csv", n_jobs=n_jobs, needs_arrays=True
+    )
     _draw(results, [method | {"seed": seed} for method in methods], folder)
     return results.table
 
@@ -238,12 +242,10 @@ def _draw_sweeps(
     figure = new_figure(4 * len(arrays), 4.2)
     axes = figure.subplots(1, len(arrays))
     for ax, (method, kept) in zip(axes, arrays.items(), strict=True):
-        kind = "background" if method.startswith("VAE") else "salient"
+        kind = "latent" if method.startswith("VAE") else "salient"
         swept = as_sweep(kept["sweep"], kind, shape=shape, **_SWEEP)
         pl.sweep(swept, ax=ax, show=False, save=False)
         ax.set_title(method, fontsize=10)
-        if kind == "background":
-            ax.set(xlabel="latent1", ylabel="latent2")
     save_figure(figure, path)
 
 

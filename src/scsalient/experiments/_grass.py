@@ -11,6 +11,7 @@ import numpy as np
 from scsalient import _keys, datasets
 from scsalient.experiments._fitting import fit_contrastive, fit_standard
 from scsalient.experiments._presets import DEFAULT, IMAGES, PAPER, PRESETS
+from scsalient.experiments._trials import fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,6 +59,8 @@ def grassy_settings(
     """
     where = BUNDLED if data is None else str(data.resolve())
     known = DATA | _SIZES[preset] | changes
+    if data is not None:
+        known["files"] = fingerprint(data)
     return PRESETS[preset].settings(data=where, preset=preset, max_epochs=max_epochs, **known)
 
 

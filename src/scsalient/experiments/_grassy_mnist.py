@@ -128,7 +128,9 @@ def grassy_mnist(
     check_grassy_folder(where)
     methods = list(_methods(where, changes))
     settings = [method | {"seed": seed + i} for method in methods for i in range(trials)]
-    results = run_trials(_trial, settings, csv=folder / f"{_NAME}.csv", n_jobs=n_jobs)
+    results = run_trials(
+        _trial, settings, csv=folder / f"{_NAME}.csv", n_jobs=n_jobs, needs_arrays=True
+    )
     _draw(results, [method | {"seed": seed} for method in methods], folder)
     return results.table
 
@@ -241,13 +243,11 @@ def _draw_sweeps(arrays: dict[str, dict[str, np.ndarray]], folder: Path) -> None
     axes = figure.subplots(len(shown), len(shown[0]))
     for row, methods in zip(axes, shown, strict=True):
         for ax, method in zip(row, methods, strict=True):
-            kind = "background" if method.startswith("VAE") else "salient"
+            kind = "latent" if method.startswith("VAE") else "salient"
             pl.sweep(
                 as_sweep(arrays[method]["sweep"], kind, **_SWEEP), ax=ax, show=False, save=False
             )
             ax.set_title(method, fontsize=10)
-            if method.startswith("VAE"):
-                ax.set(xlabel="latent1", ylabel="latent2")
     save_figure(figure, folder / f"{_NAME}_sweeps.png")
 
 

@@ -91,6 +91,8 @@ def rna_seq(
         When ``trials`` is not positive, or the table in ``output_dir`` is not one of trials.
     """
     check_integer("trials", trials, low=1)
+    if max_epochs is not None:
+        check_integer("max_epochs", max_epochs, low=1)
     if quick:
         trials, max_epochs = min(trials, _QUICK_TRIALS), max_epochs or _QUICK_EPOCHS
     folder = Path(output_dir)
@@ -103,7 +105,11 @@ def rna_seq(
     methods = list(_methods(name, max_epochs))
     settings = [method | {"seed": seed + i} for method in methods for i in range(trials)]
     results = run_trials(
-        functools.partial(_trial, adata), settings, csv=folder / f"{_NAME}.csv", n_jobs=n_jobs
+        functools.partial(_trial, adata),
+        settings,
+        csv=folder / f"{_NAME}.csv",
+        n_jobs=n_jobs,
+        needs_arrays=True,
     )
     _draw(results, adata, settings, folder)
     return results.table

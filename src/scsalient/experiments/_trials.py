@@ -12,11 +12,12 @@ import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from zipfile import is_zipfile
 
 import numpy as np
 import pandas as pd
 import scvi
-from joblib import Parallel, delayed
+from joblib import Parallel, delayed, effective_n_jobs
 from tqdm.auto import tqdm
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def run_trials(
     *,
     csv: Path,
     n_jobs: int = 1,
+    needs_arrays: bool = False,
 ) -> Trials:
     """Run trials in parallel and keep each result as soon as it is there.
 
@@ -71,6 +73,8 @@ def run_trials(
     n_jobs
         Processes; as in :class:`joblib.Parallel`, whose ``parallel_config`` also chooses a
         backend, for instance ray or dask on a cluster.
+    needs_arrays
+        Whether a trial whose arrays are gone is run again.
 
     Returns
     -------
@@ -84,10 +88,12 @@ def run_trials(
     keys = [trial_key(settings) for settings in trials]
     folder = csv.with_suffix(".arrays")
     rows = _read_rows(csv)
-    missing = [s for s, key in zip(trials, keys, strict=True) if key not in rows]
-    done = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(
-        delayed(_run_one)(function, settings) for settings in missing
-    )
+    missing = [
+        settings
+        for settings, key in zip(trials, keys, strict=True)
+        if key not in rows or (needs_arrays and not is_zipfile(folder / f"{key}.npz"))
+    ]
+    done = _as_they_come([delayed(_run_one)(function, s) for s in missing], n_jobs=n_jobs)
     for settings, result in tqdm(done, total=len(missing), desc=csv.stem, unit="trial"):
         key = trial_key(settings)
         arrays = {k: v for k, v in result.items() if isinstance(v, np.ndarray)}
@@ -98,10 +104,30 @@ def run_trials(
             np.savez_compressed(packed, **arrays)  # type: ignore[arg-type]
             _write_whole(folder / f"{key}.npz", packed.getvalue())
         row = {COLUMN_KEY: key, **settings, **numbers}
-        _append(csv, row, rows)
-        rows[key] = row
+        if key not in rows:
+            _append(csv, row, rows)
+            rows[key] = row
     table = pd.DataFrame([rows[key] for key in keys])
     return Trials(table, folder)
+
+
+def _as_they_come(tasks: list[Any], *, n_jobs: int) -> Iterator[Any]:
+    """Results as soon as they are there; with backends that cannot, as many at once as run."""
+    try:
+        yield from Parallel(n_jobs=n_jobs, return_as="generator_unordered")(tasks)
+    except ValueError as error:
+        if "return_as" not in str(error):
+            raise
+        n_at_once = max(1, effective_n_jobs(n_jobs))
+        for start in range(0, len(tasks), n_at_once):
+            yield from Parallel(n_jobs=n_jobs)(tasks[start : start + n_at_once])
+
+
+def fingerprint(folder: Path) -> str:
+    """Short name of the files in a folder: another where one was added or has another size."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    text = json.dumps([(str(file.relative_to(folder)), file.stat().st_size) for file in files])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _run_one(
@@ -126,6 +152,8 @@ def _silent() -> Iterator[None]:
     with warnings.catch_warnings():
         for module in ("lightning", "scvi", "torch"):
             warnings.filterwarnings("ignore", module=rf"{module}\b")
+        # Half a training is no trial, so that nothing of it is kept
+        warnings.filterwarnings("ignore", message="Training was interrupted")
         try:
             for logger in loggers:
                 logger.setLevel(logging.ERROR)
@@ -138,10 +166,17 @@ def _silent() -> Iterator[None]:
 def _read_rows(csv: Path) -> dict[str, dict[str, Any]]:
     if not csv.is_file():
         return {}
-    text = csv.read_text(encoding="utf-8")
-    # What follows the last line break was cut off while it was written
-    whole = text[: text.rfind("\n") + 1]
-    table = pd.read_csv(io.StringIO(whole)) if whole else pd.DataFrame()
+    try:
+        text = csv.read_text(encoding="utf-8")
+        # What follows the last line break was cut off while it was written
+        whole = text[: text.rfind("\n") + 1]
+        table = pd.read_csv(io.StringIO(whole)) if whole else pd.DataFrame()
+    except ValueError as error:
+        msg = (
+            f"{str(csv)!r} should be a table of trials, found otherwise: {error}. Remove it, or "
+            "choose another folder."
+        )
+        raise ValueError(msg) from error
     if whole and COLUMN_KEY not in table:
         msg = (
             f"{str(csv)!r} should be a table of trials with a column {COLUMN_KEY!r}, found "

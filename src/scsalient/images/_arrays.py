@@ -175,7 +175,7 @@ def _range(array: np.ndarray, given: tuple[float, float] | None) -> tuple[float,
         if 0 <= low and high <= 1:
             return (0.0, 1.0)
         # Images of one value have no range of their own
-        return (low, high if low < high else low + 1.0)
+        return (low, high if low < high else max(low + 1.0, float(np.nextafter(low, np.inf))))
     ends = tuple(float(end) for end in given)
     if len(ends) != 2 or not (np.isfinite(ends).all() and ends[0] < ends[1]):
         msg = f"`value_range` should be two finite numbers that rise, found {given!r}."
@@ -192,6 +192,10 @@ def _range(array: np.ndarray, given: tuple[float, float] | None) -> tuple[float,
 def _columns(labels: Any, index: list[str]) -> pd.DataFrame:
     if labels is None:
         return pd.DataFrame(index=index)
+    if isinstance(labels, pd.DataFrame) and not labels.columns.is_unique:
+        repeated = sorted({str(c) for c in labels.columns[labels.columns.duplicated()]})
+        msg = f"`labels` should have columns of different names, found {repeated} several times."
+        raise ValueError(msg)
     if isinstance(labels, pd.DataFrame | Mapping):
         columns = {str(name): _without_index(labels[name]) for name in labels}
     else:
@@ -209,7 +213,9 @@ def _columns(labels: Any, index: list[str]) -> pd.DataFrame:
 
 def _without_index(values: Any) -> Any:
     """Values by position: the index of a Series says nothing about the images."""
-    return values.array if isinstance(values, pd.Series) else list(values)
+    if isinstance(values, pd.Series):
+        return values.array
+    return values if isinstance(values, pd.api.extensions.ExtensionArray) else list(values)
 
 
 def _pixels(shape: tuple[int, ...]) -> pd.DataFrame:

@@ -143,7 +143,7 @@ class DecodingMixin(LatentModel):
         ends = tuple(limits) if isinstance(limits, Iterable) else (limits,)
         is_range = len(ends) == 2 and all(isinstance(end, Real) for end in ends)
         if not (is_range and -math.inf < ends[0] <= ends[1] < math.inf):
-            msg = f"`limits` should be two finite numbers that rise, found {limits!r}."
+            msg = f"`limits` should be two finite numbers that do not fall, found {limits!r}."
             raise ValueError(msg)
         self._check_if_trained(warn=True)
         axes = np.meshgrid(*[np.linspace(*limits, n_steps)] * len(dims), indexing="ij")
@@ -154,6 +154,8 @@ class DecodingMixin(LatentModel):
         rng = np.random.default_rng(0)
         covariates, library = self._reference_rows(1, batch, rng, None)
         n = len(grid)
+        # The only latents are neither
+        name = kind if len(self.module.n_latent) > 1 else "latent"
         covariates = Covariates(
             tuple(c.expand(n, -1) for c in covariates.categories),
             None if covariates.continuous is None else covariates.continuous.expand(n, -1),
@@ -161,7 +163,7 @@ class DecodingMixin(LatentModel):
         library = self._library_or(library.expand(n, -1), library_size)
         values = self._decoded({kind: latent}, covariates, library)
         obs = pd.DataFrame(
-            {f"{kind}_{dim}": grid[:, i] for i, dim in enumerate(dims)},
+            {f"{name}_{dim}": grid[:, i] for i, dim in enumerate(dims)},
             index=[str(i) for i in range(n)],
         )
         return self._made(values, obs)

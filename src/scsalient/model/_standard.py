@@ -213,7 +213,8 @@ continuous_covariate_keys
 
         Returns
         -------
-        Expected data at each point of the grid, with its coordinates in ``.obs``.
+        Expected data at each point of the grid, with its coordinates in ``.obs["latent_0"]`` and
+        so on.
         """
         return self._sweep(
             "background",

@@ -75,6 +75,10 @@ def denoised(
     check_integer("n_images", n_images, low=1)
     inputs = as_images("images", images, key=key)
     rows = {"input": inputs}
+    taken = {"input", "truth"} & set(denoised if isinstance(denoised, Mapping) else ())
+    if taken:
+        msg = f"`denoised` should have names for rows other than {sorted(taken)}, which are there."
+        raise ValueError(msg)
     made = denoised if isinstance(denoised, Mapping) else {"denoised": denoised}
     for name, values in made.items():
         rows[name] = _like(f"denoised[{name!r}]" if len(made) > 1 else "denoised", values, inputs)

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _INCHES = 0.75
-_LABEL_GAP = 0.32
+# Of the height of an image, and at the least in inches, for a line of text
+_LABEL_GAP, _LABEL_INCHES = 0.32, 0.16
 
 
 def image_grid(
@@ -90,11 +91,13 @@ def image_grid(
         images = images[:n_images]
     drawn = as_images("images", images, key=key)[:n_images]
     ncols = min(ncols or math.ceil(math.sqrt(len(drawn))), len(drawn))
+    height = _INCHES * drawn.shape[1] / drawn.shape[2]
+    label_gap = max(_LABEL_GAP, _LABEL_INCHES / height)
     if ax is None:
-        row = _INCHES * drawn.shape[1] / drawn.shape[2] * (1 if texts is None else 1 + _LABEL_GAP)
+        row = height * (1 if texts is None else 1 + label_gap)
         nrows = -(-len(drawn) // ncols)
         _, ax = plt.subplots(figsize=(_INCHES * ncols, row * nrows + 0.1), layout="constrained")
-    gap = {} if texts is None else {"row_gap": _LABEL_GAP}
+    gap = {} if texts is None else {"row_gap": label_gap}
     tiles = draw_mosaic(
         ax, drawn, ncols=ncols, limits=shown_limits(drawn, vmin, vmax), **gap, **kwargs
     )

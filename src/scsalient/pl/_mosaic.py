@@ -127,7 +127,11 @@ def shown_limits(images: np.ndarray, vmin: float | None, vmax: float | None) -> 
         low, high = float(np.nanmin(images)), float(np.nanmax(images))
         if low >= 0 and high <= 1:
             low, high = 0.0, 1.0
-    return (low if vmin is None else vmin), (high if vmax is None else vmax)
+    limits = (low if vmin is None else vmin), (high if vmax is None else vmax)
+    if limits[0] > limits[1]:
+        msg = f"`vmin` should not be above `vmax`, found {limits[0]:g} and {limits[1]:g}."
+        raise ValueError(msg)
+    return limits
 
 
 def as_images(argument: str, images: Any, *, key: str | None = None) -> np.ndarray:
@@ -149,6 +153,9 @@ def as_images(argument: str, images: Any, *, key: str | None = None) -> np.ndarr
     ValueError
         When it is not a stack of grey or colour images.
     """
+    if key is not None and not isinstance(images, AnnData):
+        msg = f"`{argument}` should be an AnnData where a layer is named, {key!r}, found an array."
+        raise KeyError(msg)
     array = from_anndata(images, key) if isinstance(images, AnnData) else np.asarray(images)
     is_stack = array.ndim == 3 or (array.ndim == 4 and array.shape[-1] in (1, 3))
     if not is_stack or not array.size:

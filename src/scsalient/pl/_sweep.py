@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
 _INCHES = 0.6
-_COORDINATE = re.compile(r"(salient|background)_\d+")
+_COORDINATE = re.compile(r"(salient|background|latent)_\d+")
 
 
 def sweep(
@@ -84,12 +84,16 @@ def sweep(
     check_integer("n_genes", n_genes, low=1)
     names = [name for name in swept.obs if _COORDINATE.fullmatch(str(name))]
     values = [np.unique(swept.obs[name]) for name in names]
-    if len(names) not in (1, 2) or math.prod(map(len, values)) != swept.n_obs:
+    points = swept.obs[names].drop_duplicates()
+    is_grid = math.prod(map(len, values)) == swept.n_obs == len(points)
+    if len(names) not in (1, 2) or not is_grid:
         msg = (
             "`swept` should be a grid over one or two latents, as `model.sweep()` returns it, "
             f"found {swept.n_obs} rows with the coordinates {names}."
         )
         raise ValueError(msg)
+    # The first coordinate runs slowest, whatever order the rows came in
+    swept = swept[np.lexsort([swept.obs[name] for name in reversed(names)])]
     if genes is None and describe(swept) is not None:
         figure, axes = _draw_images(swept, names, values, (vmin, vmax), ax, **kwargs)
     else:

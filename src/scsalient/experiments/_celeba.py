@@ -71,7 +71,7 @@ _SETTINGS: dict[str, dict[str, Any]] = {
         "max_epochs": 100,
     },
     # A hat hides a part of the image, and hides the hair, whose place in z it could take
-    "hat": {"mmd_weight": 5000.0, "background_salient_weight": 8.0, "max_epochs": 80},
+    "hat": {"mmd_weight": 10000.0, "background_salient_weight": 8.0, "max_epochs": 80},
 }
 _QUICK: dict[str, Any] = {"image_size": 32, "n_target": 200, "n_background": 200, "max_epochs": 5}
 _SWEEP: dict[str, Any] = {"limits": (-2.0, 2.0), "n_steps": 5}

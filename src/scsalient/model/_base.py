@@ -80,8 +80,9 @@ class LatentModel(BaseModelClass):
             self.module.counts_per_factor.fill_(totals.sum() / float(np.sum(factors)))
         if REGISTRY_KEYS.CONT_COVS_KEY in self.adata_manager.data_registry:
             continuous = self.get_from_registry(self.adata, REGISTRY_KEYS.CONT_COVS_KEY)
-            values = np.asarray(continuous, dtype=np.float64).reshape(self.adata.n_obs, -1)
-            self.module.standardise_covariates(torch.as_tensor(values))
+            # A copy: pandas gives values that may not be written to
+            values = np.array(continuous, dtype=np.float64).reshape(self.adata.n_obs, -1)
+            self.module.standardise_covariates(torch.from_numpy(values))
         average = torch.as_tensor(sums / self._scale / denominator, dtype=torch.float32)
         self.module.initialise_output(average)
 

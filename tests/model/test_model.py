@@ -376,7 +376,8 @@ def test_size_factors_of_genes_with_large_counts():
     adata.X[:, 2] = 150
     adata.obs["factor"] = 1.0
     model = make_model(adata, setup={"size_factor_key": "factor"})
-    start = model.module.decoder.heads["proportion"].bias.exp() * model.module.counts_per_factor
+    share = model.module.decoder.heads["proportion"].bias.exp() / adata.n_vars
+    start = share * model.module.counts_per_factor
     np.testing.assert_allclose(start.detach(), adata.X.mean(0), rtol=1e-4)
     model.train(2, **QUIET)
 
@@ -420,10 +421,29 @@ def test_units_of_a_covariate_do_not_matter():
     np.testing.assert_allclose(model.module.covariates(tensors).continuous, expected, atol=1e-3)
 
 
+def test_size_factors_without_offsets_start_at_the_total():
+    adata = make_counts(n_vars=200)
+    adata.obs["factor"] = 1.0
+    model = make_model(adata, setup={"size_factor_key": "factor"}, use_bias=False)
+    model.is_trained_ = True
+    total = model.generate(50, give_mean=True).X.sum(1)
+    np.testing.assert_allclose(total, adata.X.sum() / adata.n_obs, rtol=0.5)
+
+
 def test_a_constant_covariate_is_harmless():
-    adata = make_counts(score=7.0)
+    # The standard deviation of many 0.1 is not quite zero
+    adata = make_counts(score=0.1)
     model = make_trained(adata, setup={"continuous_covariate_keys": ["score"]})
-    assert np.isfinite(model.get_latent_representation()).all()
+    usual = model.get_elbo()
+    query = make_counts(score=0.2)
+    assert model.get_elbo(query) == pytest.approx(usual, rel=0.1)
+
+
+def test_a_covariate_with_a_large_offset():
+    adata = make_counts()
+    adata.obs["score"] += 1.7e9
+    with pytest.raises(ValueError, match=r"`continuous_covariate_keys`.* less in .'score'.*offset"):
+        make_model(adata, setup={"continuous_covariate_keys": ["score"]})
 
 
 def test_batches_without_cells_are_not_decoded():

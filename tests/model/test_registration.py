@@ -264,6 +264,23 @@ def test_categories_may_be_renamed_later():
     assert list(adata.uns["cvae"]["background"]) == ["untreated"]
 
 
+def test_a_changed_condition_is_not_embedded():
+    adata = make_counts()
+    model = make_trained(adata)
+    adata.obs["condition"] = np.resize(["treated", "control"], 100)
+    with pytest.raises(ValueError, match="should be as it was registered, found target and backg"):
+        model.embed()
+
+
+def test_data_with_none_of_the_categories(tmp_path):
+    adata = make_counts()
+    make_trained(adata).save(tmp_path / "model")
+    renamed = adata.copy()
+    renamed.obs["condition"] = renamed.obs["condition"].map({"treated": "t", "control": "c"})
+    with pytest.warns(UserWarning, match="has none of the categories that were registered"):
+        ContrastiveVAE.load(tmp_path / "model", adata=renamed, accelerator="cpu")
+
+
 @pytest.mark.parametrize(
     ("column", "background"), [(np.arange(100) >= 60, 1), (np.repeat([2.0, 0.0], [60, 40]), 0)]
 )

@@ -55,7 +55,7 @@ def test_negative_binomial(drawn, name):
 
 def test_size_factors_scale_an_exponential(drawn):
     counts, heads, library = drawn
-    rate = np.exp(heads[0].numpy().astype(float)) * library.numpy()
+    rate = np.exp(heads[0].numpy().astype(float)) / N_VARS * library.numpy()
     likelihood = build_likelihood("poisson", n_vars=N_VARS, library_is_size_factor=True)
     expected = stats.poisson.logpmf(counts, rate).sum(1)
     np.testing.assert_allclose(found(likelihood, counts, heads, library), expected, rtol=1e-4)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
+from scvi import settings
 from scvi.data.fields import BaseAnnDataField, LayerField
 
 from scsalient import _keys, images
@@ -81,7 +83,16 @@ class RoleField(BaseAnnDataField):
 
     def transfer_field(self, state_registry: dict, adata_target: AnnData, **_kwargs: Any) -> dict:
         """Apply registered roles to other data."""
-        return self._write(roles_from_registry(state_registry), adata_target)
+        roles = roles_from_registry(state_registry)
+        present = condition_column(adata_target, roles.condition_key).unique()
+        if not any(category in roles.known for category in present):
+            msg = (
+                f"`adata.obs[{roles.condition_key!r}]` has none of the categories that were "
+                f"registered ({list(roles.known)}), so all of its cells count as targets. If they "
+                "were renamed, name them back."
+            )
+            warnings.warn(msg, UserWarning, stacklevel=settings.warnings_stacklevel)
+        return self._write(roles, adata_target)
 
     def get_summary_stats(self, state_registry: dict) -> dict:
         """Nothing that scvi-tools would list as a size."""

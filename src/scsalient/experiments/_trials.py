@@ -114,13 +114,13 @@ def run_trials(
 def _as_they_come(tasks: list[Any], *, n_jobs: int) -> Iterator[Any]:
     """Results as soon as they are there; with backends that cannot, as many at once as run."""
     try:
-        yield from Parallel(n_jobs=n_jobs, return_as="generator_unordered")(tasks)
-    except ValueError as error:
-        if "return_as" not in str(error):
-            raise
+        parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered")
+    except ValueError:
         n_at_once = max(1, effective_n_jobs(n_jobs))
         for start in range(0, len(tasks), n_at_once):
             yield from Parallel(n_jobs=n_jobs)(tasks[start : start + n_at_once])
+    else:
+        yield from parallel(tasks)
 
 
 def fingerprint(folder: Path) -> str:

@@ -6,6 +6,7 @@ distribution and is several times as fast.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, ClassVar
 
 import scvi.distributions
@@ -39,7 +40,7 @@ class _Counts(Likelihood):
         Number of variables.
     library_is_size_factor
         Whether the library comes from a size factor. Proportions then need not sum to one
-        (exponential instead of softmax).
+        (exponential instead of softmax); an output of zero is a share of one in ``n_vars``.
     """
 
     heads: ClassVar[tuple[str, ...]] = ("proportion",)
@@ -48,6 +49,7 @@ class _Counts(Likelihood):
     def __init__(self, n_vars: int, *, library_is_size_factor: bool = False) -> None:
         super().__init__()
         self.library_is_size_factor = library_is_size_factor
+        self._log_n_vars = math.log(n_vars)
 
     def encoder_input(self, x: Tensor | NonZeros) -> Tensor | NonZeros:
         """``log(1 + x)``, for numerical range."""
@@ -57,7 +59,7 @@ class _Counts(Likelihood):
         """Proportion times library."""
         raw = at_least_single(outputs["proportion"])
         proportion = (
-            functional.hardtanh(raw, float("-inf"), _MAX_LOG_PROPORTION).exp()
+            functional.hardtanh(raw - self._log_n_vars, float("-inf"), _MAX_LOG_PROPORTION).exp()
             if self.library_is_size_factor
             else functional.softmax(raw, dim=-1)
         )

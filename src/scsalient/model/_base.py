@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 GaussianVariance = Literal["fixed", "learned"]
 NETWORKS = ("dense", "conv")
 
+# Standard deviation over mean
+_MIN_SPREAD = 1e-5
+
 
 class LatentModel(BaseModelClass):
     """Base of the models: one module, checked data, minibatches on the module's device."""
@@ -82,9 +85,22 @@ class LatentModel(BaseModelClass):
             continuous = self.get_from_registry(self.adata, REGISTRY_KEYS.CONT_COVS_KEY)
             # A copy: pandas gives values that may not be written to
             values = np.array(continuous, dtype=np.float64).reshape(self.adata.n_obs, -1)
+            self._check_spread(values)
             self.module.standardise_covariates(torch.from_numpy(values))
         average = torch.as_tensor(sums / self._scale / denominator, dtype=torch.float32)
         self.module.initialise_output(average)
+
+    def _check_spread(self, continuous: np.ndarray) -> None:
+        """Check that single precision tells the values of each continuous covariate apart."""
+        spread = np.where(np.ptp(continuous, axis=0) > 0, continuous.std(0), np.inf)
+        lost = np.flatnonzero(spread < _MIN_SPREAD * np.abs(continuous.mean(0)))
+        if len(lost):
+            names = [self.registry["setup_args"]["continuous_covariate_keys"][i] for i in lost]
+            msg = (
+                "`continuous_covariate_keys` should name columns that vary by more than a "
+                f"hundred-thousandth of their size, found less in {names}. Subtract an offset."
+            )
+            raise ValueError(msg)
 
     def _check_data(self, adata: AnnData) -> np.ndarray:
         manager = self.get_anndata_manager(adata, required=True)

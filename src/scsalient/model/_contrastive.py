@@ -252,9 +252,11 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
         batch_key
             Column of ``.obs`` with the batch, which encoders and decoder condition on.
         size_factor_key
-            Column of ``.obs`` with size factors, used instead of the total of each cell.
+            Column of ``.obs`` with size factors, in any unit, used instead of the total of each
+            cell.
         categorical_covariate_keys, continuous_covariate_keys
-            Further columns of ``.obs`` that encoders and decoder condition on.
+            Further columns of ``.obs`` that encoders and decoder condition on. Continuous ones are
+            standardised inside the model, by the cells that it is made with.
         **kwargs
             For scvi-tools, when it loads a model.
 
@@ -393,8 +395,26 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
             Background latents, shape ``(n_cells, n_background_latent)``.
         ``.uns["cvae"]``
             Condition column and categories of each role.
+
+        Raises
+        ------
+        ValueError
+            When the condition was changed after it was registered.
         """
         adata = self._validated(adata)
+        # By the names that the categories have now, and as the column writes them
+        roles, column = self._registered_roles(adata), adata.obs[self.roles.condition_key]
+        named = {
+            role: _as_text(column[roles == role].unique())
+            for role in (Role.TARGET, Role.BACKGROUND)
+        }
+        both = sorted(set(named[Role.TARGET]) & set(named[Role.BACKGROUND]))
+        if both:
+            msg = (
+                f"`adata.obs[{self.roles.condition_key!r}]` should be as it was registered, found "
+                f"target and background cells of {both}. Register the data anew for a new model."
+            )
+            raise ValueError(msg)
         kinds: tuple[tuple[Literal["salient", "background"], str], ...] = (
             ("salient", _keys.OBSM_SALIENT),
             ("background", _keys.OBSM_BACKGROUND),
@@ -403,12 +423,6 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
             adata.obsm[key] = self.get_latent_representation(
                 adata, kind=kind, batch_size=batch_size
             )
-        # By the names that the categories have now, and as the column writes them
-        roles, column = self._registered_roles(adata), adata.obs[self.roles.condition_key]
-        named = {
-            role: _as_text(column[roles == role].unique())
-            for role in (Role.TARGET, Role.BACKGROUND)
-        }
         adata.uns[_keys.UNS_CVAE] = {
             "condition_key": self.roles.condition_key,
             "background": named[Role.BACKGROUND] or _as_text(self.roles.background),

@@ -82,6 +82,8 @@ class SalientEvidence:
         )
 
     def __str__(self) -> str:
+        if not min(len(self.target_gains), len(self.background_gains)):
+            return self.verdict
         return (
             f"{self.verdict} (Gain from the salient latents on held-out cells: "
             f"{self.target_gain:.2f} nats per target cell, {self.background_gain:.2f} per "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -214,9 +215,11 @@ class LatentModule(BaseModuleClass):
         continuous
             Those of all cells, shape ``(n_cells, n_continuous)``.
         """
-        scale = continuous.std(0, correction=0)
-        self.continuous_mean.copy_(continuous.mean(0))
-        self.continuous_scale.copy_(torch.where(scale > 0, scale, torch.ones_like(scale)))
+        mean, scale = continuous.mean(0), continuous.std(0, correction=0)
+        # The spread of a constant is rounding
+        is_constant = continuous.amax(0) == continuous.amin(0)
+        self.continuous_mean.copy_(mean)
+        self.continuous_scale.copy_(torch.where(is_constant, torch.ones_like(scale), scale))
 
     def library(self, tensors: dict[str, Tensor]) -> Tensor:
         """Total of each row, or what its size factor lets one expect, shape ``(n_rows, 1)``.
@@ -287,6 +290,9 @@ class LatentModule(BaseModuleClass):
         if self.likelihood.support == "counts":
             positive = proportions.clamp(min=float(proportions[proportions > 0].min()) * 0.1)
             value = positive.log()
+            if self.use_size_factor:
+                # Where zero is a share of one in so many
+                value = value + math.log(len(value))
         elif self.likelihood.support == "unit":
             value = torch.logit(proportions, eps=1e-3)
         else:

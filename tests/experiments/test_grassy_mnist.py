@@ -9,7 +9,13 @@ import pytest
 
 from scsalient import experiments
 from scsalient.experiments import _grassy_mnist, _sensitivity
-from scsalient.experiments._grass import correlation, grassy_data, grassy_settings, is_target
+from scsalient.experiments._grass import (
+    check_grassy_folder,
+    correlation,
+    grassy_data,
+    grassy_settings,
+    is_target,
+)
 
 SMALL = {"n_target": 40, "n_background": 60, "max_epochs": 1}
 
@@ -30,6 +36,25 @@ def test_correlation_is_that_of_numpy():
     np.testing.assert_allclose(correlation(a, b), expected)
     np.testing.assert_allclose(correlation(3 * a + 1, a), 1)
     assert correlation(np.ones((1, 7)), b[:1]) == 0
+
+
+def test_other_files_in_the_folder_are_other_data(tmp_path):
+    def write(n):
+        for name, values in (
+            ("images-idx3", np.full((n, 28, 28), 9)), ("labels-idx1", np.arange(n) % 3),
+        ):  # fmt: skip
+            sizes = np.array(values.shape, dtype=">u4").tobytes()
+            content = bytes([0, 0, 8, values.ndim]) + sizes + values.astype(np.uint8).tobytes()
+            (tmp_path / f"t10k-{name}-ubyte").write_bytes(content)
+
+    found = []
+    for n in (6, 9):
+        write(n)
+        files = check_grassy_folder(tmp_path)
+        given = grassy_settings("paper", tmp_path, max_epochs=1, n_background=5, **files)
+        found.append((given["files"], int(is_target(grassy_data(given)).sum())))
+    assert [n for _, n in found] == [6, 9]
+    assert found[0][0] != found[1][0]
 
 
 def test_amplitude_changes_the_target_alone():

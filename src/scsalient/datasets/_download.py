@@ -76,6 +76,9 @@ def check_counts(adata: AnnData, file: Path) -> None:
     ValueError
         When it did not.
     """
+    if adata.X is None:
+        msg = f"{str(file)!r} should have counts in `.X`, found no values."
+        raise ValueError(msg)
     values = adata.X.data if sparse.issparse(adata.X) else np.asarray(adata.X)
     if adata.n_obs == 0 or adata.n_vars == 0 or values.size == 0:
         msg = f"{str(file)!r} should hold cells and genes, found shape {adata.shape}."

@@ -79,9 +79,6 @@ def kang_2018(
             progressbar=progressbar,
         )
         adata = _read_download(file)
-    if adata.X is None:
-        msg = f"{str(file)!r} should have counts in `.X`, found no values."
-        raise ValueError(msg)
     check_counts(adata, file)
     return adata
 

@@ -170,13 +170,14 @@ def _methods(changes: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def face_images(settings: Mapping[str, Any]) -> AnnData:
     """Images of a trial; the same for every seed."""
-    arguments = {name: settings[name] for name in _DATA}
+    arguments = {name: settings[name] for name in _DATA} | {"files": settings.get("files")}
     return _read(settings["data"], settings["attribute"], **arguments).copy()
 
 
-# Trials that differ in their model follow each other, and thousands of faces take a while
+# Trials that differ in their model follow each other, and thousands of faces take a while. Other
+# files in the folder are other data
 @functools.lru_cache(maxsize=1)
-def _read(data: str, attribute: str, **arguments: Any) -> AnnData:
+def _read(data: str, attribute: str, *, files: str | None, **arguments: Any) -> AnnData:
     quiet: dict[str, Any] = {"seed": 0, "progressbar": False}
     if data == _DRAWN:
         return datasets.faces(attribute=attribute, **arguments, **quiet)

@@ -59,8 +59,6 @@ def grassy_settings(
     """
     where = BUNDLED if data is None else str(data.resolve())
     known = DATA | _SIZES[preset] | changes
-    if data is not None:
-        known["files"] = fingerprint(data)
     return PRESETS[preset].settings(data=where, preset=preset, max_epochs=max_epochs, **known)
 
 
@@ -69,7 +67,7 @@ def grassy_data(settings: Mapping[str, Any]) -> AnnData:
 
     The background has the usual amplitude whatever that of the target (paper sec. 4.5).
     """
-    arguments = {name: settings[name] for name in DATA}
+    arguments = {name: settings[name] for name in DATA} | {"files": settings.get("files")}
     adata = _built(settings["data"], **arguments).copy()
     if settings["amplitude"] != DATA["amplitude"]:
         # The same patches: the amplitude changes nothing else that is drawn
@@ -80,9 +78,9 @@ def grassy_data(settings: Mapping[str, Any]) -> AnnData:
     return adata
 
 
-# Trials that differ in their model follow each other
+# Trials that differ in their model follow each other. Other files in the folder are other data
 @functools.lru_cache(maxsize=2)
-def _built(data: str, **arguments: Any) -> AnnData:
+def _built(data: str, *, files: str | None, **arguments: Any) -> AnnData:
     mnist = grass = None
     if data != BUNDLED:
         mnist = Path(data)
@@ -90,13 +88,17 @@ def _built(data: str, **arguments: Any) -> AnnData:
     return datasets.grassy_mnist(mnist=mnist, grass=grass, seed=0, **arguments)
 
 
-def check_grassy_folder(data: Path | None) -> None:
+def check_grassy_folder(data: Path | None) -> dict[str, str]:
     """Check that the digits can be read, before the first trial waits in another process.
 
     Parameters
     ----------
     data
         Folder with MNIST; `None` for the bundled digits.
+
+    Returns
+    -------
+    Settings of a trial that tell this content of the folder from another.
 
     Raises
     ------
@@ -105,8 +107,10 @@ def check_grassy_folder(data: Path | None) -> None:
     ValueError
         When a file is not what it should be.
     """
-    if data is not None:
-        grassy_data({**DATA, "data": str(data), "n_target": 1, "n_background": 1})
+    if data is None:
+        return {}
+    grassy_data({**DATA, "data": str(data), "n_target": 1, "n_background": 1})
+    return {"files": fingerprint(data)}
 
 
 def fit_grassy(adata: AnnData, settings: Mapping[str, Any]) -> ContrastiveVAE:

@@ -133,13 +133,14 @@ def sensitivity(
     check_integer("trials", trials, low=1)
     folder = Path(output_dir)
     where = None if data is None else Path(data)
-    check_grassy_folder(where)
+    files = check_grassy_folder(where)
     changes: dict[str, Any] = {"max_epochs": _EPOCHS}
     if max_epochs is not None:
         check_integer("max_epochs", max_epochs, low=1)
         changes["max_epochs"] = max_epochs
     if quick:
         trials, changes = 1, _QUICK | ({} if max_epochs is None else {"max_epochs": max_epochs})
+    changes |= files
     rows = [
         (study, value, method, settings | {COLUMN_SEED: seed + i})
         for study, value, method, settings in _settings(where, changes, quick=quick)

@@ -11,7 +11,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from scsalient.likelihoods._base import Likelihood
-from scsalient.nn import at_least_single
+from scsalient.nn import at_least_single, full_precision
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,7 +30,7 @@ class _ScaledSquares(torch.autograd.Function):
         residual = x - mean
         squares = residual.square()
         ctx.save_for_backward(residual, squares, precision)
-        with _full_precision(x):
+        with full_precision(x):
             return squares @ precision
 
     @staticmethod
@@ -40,12 +40,8 @@ class _ScaledSquares(torch.autograd.Function):
         by_mean = (residual * precision).mul_(gradient.unsqueeze(-1) * -2.0)
         if not ctx.needs_input_grad[2]:
             return None, by_mean, None
-        with _full_precision(squares):
+        with full_precision(squares):
             return None, by_mean, gradient @ squares
-
-
-def _full_precision(tensor: Tensor) -> torch.autocast:
-    return torch.autocast(tensor.device.type, enabled=False)
 
 
 class Gaussian(Likelihood):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.autograd.function import once_differentiable
 
+from scsalient.nn import full_precision
 from scsalient.objective._means import group_contrast, group_weights
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class _Discrepancy(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, latent: Tensor, weights: Tensor, scales: Sequence[float]) -> Tensor:
-        with torch.autocast(latent.device.type, enabled=False):
+        with full_precision(latent):
             gram = latent @ latent.T
         norms = gram.diagonal()
         distances = torch.add(norms[:, None], norms).sub_(gram, alpha=2.0).clamp_(min=0.0)
@@ -39,7 +40,7 @@ class _Discrepancy(torch.autograd.Function):
             slope.add_(part, alpha=scale)
         shares = weights / len(scales)
         # By vectors: the matrix of the pairs' weights is never made
-        with torch.autocast(latent.device.type, enabled=False):
+        with full_precision(latent):
             value = shares @ kernel @ weights
         ctx.save_for_backward(latent, slope, weights, shares, value)
         # A squared norm in feature space: rounding can take the difference just below zero.
@@ -49,7 +50,7 @@ class _Discrepancy(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         latent, slope, weights, shares, value = ctx.saved_tensors
-        with torch.autocast(latent.device.type, enabled=False):
+        with full_precision(latent):
             sums = (slope @ weights)[:, None]
             by_latent = sums * latent - slope @ (weights[:, None] * latent)
         return by_latent * shares[:, None] * (4.0 * gradient * (value >= 0)), None, None

@@ -57,7 +57,7 @@ class Steps:
         contrastive = kind != STANDARD
         plan = (ContrastiveTrainingPlan if contrastive else VAETrainingPlan)(self.module)
         made = plan.configure_optimizers()
-        self.optimizers = made if contrastive else [made["optimizer"]]
+        self.optimizer = made if contrastive else made["optimizer"]
         self.discriminates = contrastive
         self.rows = Rows.of(self.model.adata_manager)
         self.milliseconds: dict[str, list[float]] = defaultdict(list)
@@ -82,12 +82,10 @@ class Steps:
         if self.discriminates:
             loss = loss + self.module.discriminator_step(inference)
             yield "discriminator"
-        for optimizer in self.optimizers:
-            optimizer.zero_grad()
+        self.optimizer.zero_grad()
         loss.backward()
         yield "backward"
-        for optimizer in self.optimizers:
-            optimizer.step()
+        self.optimizer.step()
         yield "Adam"
 
 

@@ -6,6 +6,7 @@ import torch
 from scipy import stats
 
 from scsalient.likelihoods import LIKELIHOODS, build_likelihood
+from scsalient.loaders import NonZeros
 
 
 def _case(name: str):
@@ -52,6 +53,35 @@ def test_gradients_of_gaussian_are_those_of_torch(variance):
         torch.autograd.grad(mine, parameters), torch.autograd.grad(theirs, parameters), strict=True
     ):
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("variance", ["fixed", "learned"])
+def test_a_map_of_hidden_units_gives_what_its_means_give(variance, bias):
+    generator = torch.Generator().manual_seed(2)
+    n_rows, n_vars, n_hidden = 6, 9, 4
+    x = torch.randn(n_rows, n_vars, generator=generator, dtype=torch.double)
+    x *= torch.rand(x.shape, generator=generator) < 0.4
+    # An empty cell, and a gene without counts
+    x[2], x[:, 3] = 0, 0
+    likelihood = build_likelihood("gaussian", n_vars=n_vars, gaussian_variance=variance).double()
+    for parameter in likelihood.parameters():
+        torch.nn.init.normal_(parameter, generator=generator)
+    head = torch.nn.Linear(n_hidden, n_vars, bias=bias, dtype=torch.double)
+    hidden = torch.randn(n_rows, n_hidden, generator=generator, dtype=torch.double)
+    hidden.requires_grad_()
+    mine = likelihood.log_prob_of_map(NonZeros.of_dense(x), hidden, head)
+    theirs = likelihood.log_prob(x, {"mean": head(hidden)}, torch.ones(n_rows, 1))
+    torch.testing.assert_close(mine, theirs)
+
+    rows = torch.randn(n_rows, generator=generator, dtype=torch.double)
+    parameters = [hidden, *head.parameters(), *likelihood.parameters()]
+    for found, expected in zip(
+        torch.autograd.grad(mine @ rows, parameters),
+        torch.autograd.grad(theirs @ rows, parameters),
+        strict=True,
+    ):
+        torch.testing.assert_close(found, expected)
 
 
 def test_fixed_variance_is_no_parameter():

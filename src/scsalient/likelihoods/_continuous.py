@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import distributions, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from scsalient.likelihoods._base import Likelihood
-from scsalient.nn import at_least_single, full_precision
+from scsalient.likelihoods._squared_error import ScaledSquares, ScaledSquaresOfMap
+from scsalient.nn import at_least_single
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,28 +20,6 @@ if TYPE_CHECKING:
     from scsalient.loaders import NonZeros
 
 _MIN_VARIANCE = 1e-4
-
-
-class _ScaledSquares(torch.autograd.Function):
-    """``(x - mean)^2 @ precision``, with few passes over the entries forward and back."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, mean: Tensor, precision: Tensor) -> Tensor:
-        residual = x - mean
-        squares = residual.square()
-        ctx.save_for_backward(residual, squares, precision)
-        with full_precision(x):
-            return squares @ precision
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor, Tensor | None]:
-        residual, squares, precision = ctx.saved_tensors
-        by_mean = (residual * precision).mul_(gradient.unsqueeze(-1) * -2.0)
-        if not ctx.needs_input_grad[2]:
-            return None, by_mean, None
-        with full_precision(squares):
-            return None, by_mean, gradient @ squares
 
 
 class Gaussian(Likelihood):
@@ -80,7 +58,28 @@ class Gaussian(Likelihood):
     ) -> Tensor:
         variance = self._variance()
         mean = at_least_single(outputs["mean"])
-        squares = _ScaledSquares.apply(x, mean, variance.reciprocal())
+        return self._of_squares(ScaledSquares.apply(x, mean, variance.reciprocal()), variance)
+
+    def log_prob_of_map(self, nonzeros: NonZeros, hidden: Tensor, head: nn.Module) -> Tensor:
+        """As :meth:`log_prob`, without the means; less work where hidden layers are narrow.
+
+        Parameters
+        ----------
+        nonzeros
+            Entries of the data that are not zero.
+        hidden
+            Units of which the mean is a linear map, shape ``(n_rows, n_hidden)``.
+        head
+            The map, a :class:`torch.nn.Linear`.
+        """
+        variance = self._variance()
+        squares = ScaledSquaresOfMap.apply(
+            nonzeros, hidden, head.weight, head.bias, variance.reciprocal()
+        )
+        return self._of_squares(squares, variance)
+
+    @staticmethod
+    def _of_squares(squares: Tensor, variance: Tensor) -> Tensor:
         return -0.5 * (squares + (2 * math.pi * variance).log().sum())
 
     def expected(self, outputs: dict[str, Tensor], library: Tensor) -> Tensor:

@@ -95,3 +95,7 @@ class NonZeros:
             per_sample_weights=self.values.to(matrix.dtype),
             include_last_offset=True,
         )
+
+    def sums(self, values: Tensor) -> Tensor:
+        """Sum of each row, shape ``(n_rows,)``, with these values in the place of the entries."""
+        return torch.segment_reduce(values, "sum", offsets=self.ends.long(), unsafe=True)

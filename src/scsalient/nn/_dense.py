@@ -181,5 +181,9 @@ class DenseDecoder(nn.Module):
 
     def forward(self, latent: Tensor, covariates: Covariates) -> dict[str, Tensor]:
         """Outputs by name, each of shape ``(n_rows, n_output)``."""
-        hidden = self.hidden(latent, *covariates.categories, cont=covariates.continuous)
+        hidden = self.last_hidden(latent, covariates)
         return {name: head(hidden) for name, head in self.heads.items()}
+
+    def last_hidden(self, latent: Tensor, covariates: Covariates) -> Tensor:
+        """Units of which each output is a linear map, shape ``(n_rows, n_hidden)``."""
+        return self.hidden(latent, *covariates.categories, cont=covariates.continuous)

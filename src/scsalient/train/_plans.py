@@ -1,4 +1,4 @@
-"""Training plans: schedules in fractions of training, and two optimisers."""
+"""Training plans: schedules in fractions of training, and steps of the optimiser."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ from scsalient.train._means import RunningMeans
 from scsalient.train._weight_mean import WeightMean
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from scvi.module.base import LossOutput
     from torch import Tensor
 
@@ -277,7 +275,10 @@ class VAETrainingPlan(TrainingPlan):
 
 
 class ContrastiveTrainingPlan(VAETrainingPlan):
-    """Two optimisers: one for encoders and decoder, one for the discriminator.
+    """Encoders and decoder against the discriminator, in one step of the optimiser.
+
+    Neither of the two losses sends a gradient where the other does: one pass backward serves
+    both, and so does one optimiser, with a learning rate for each.
 
     Parameters
     ----------
@@ -322,14 +323,16 @@ class ContrastiveTrainingPlan(VAETrainingPlan):
 
     steps_at_once = 32
 
-    def configure_optimizers(self) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
-        """Optimiser of encoders, decoder and likelihood, and optimiser of the discriminator."""
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Optimiser of encoders, decoder and likelihood, and of the discriminator."""
         discriminator = list(self.module.discriminator.parameters())
         theirs = {id(p) for p in discriminator}
         others = [p for p in self.module.parameters() if p.requires_grad and id(p) not in theirs]
-        return self.get_optimizer_creator()(others), torch.optim.Adam(
-            discriminator, lr=self._discriminator_lr, **self._kind_of_adam
-        )
+        groups: list[dict[str, Any]] = [{"params": others}]
+        if self._discriminates:
+            own = {"lr": self._discriminator_lr, "weight_decay": 0.0}
+            groups.append({"params": discriminator} | own)
+        return self.get_optimizer_creator()(groups)
 
     def training_step(self, batch: dict[str, Tensor] | Minibatches, batch_idx: int) -> Tensor:
         """One step of the encoders and decoder, and one of the discriminator, or several."""
@@ -352,24 +355,19 @@ class ContrastiveTrainingPlan(VAETrainingPlan):
         return super()._weights(progress) | {"penalty_weight": penalty_weight}
 
     def _optimize(
-        self, batch: dict[str, Any], weights: dict[str, Any], optimizers: Sequence[Any]
+        self, batch: dict[str, Any], weights: dict[str, Any], optimizer: Any
     ) -> LossOutput:
-        """Step of both optimisers.
-
-        Neither loss sends a gradient where the other does, so that one pass backward serves both.
-        """
+        """Step of the model and of its discriminator."""
         inference_outputs, _, loss_output = self.forward(batch, loss_kwargs=weights)
         objective_and_theirs = loss_output.loss
         if self._discriminates:
             theirs = self.module.discriminator_step(inference_outputs)
             objective_and_theirs = objective_and_theirs + theirs
             loss_output.extra_metrics["discriminator_loss"] = theirs.detach()
-        for optimizer in optimizers:
-            optimizer.zero_grad()
+        optimizer.zero_grad()
         inference_outputs["branches"].fork()
         self.manual_backward(objective_and_theirs)
-        for optimizer in optimizers[: 1 + self._discriminates]:
-            optimizer.step()
+        optimizer.step()
         return loss_output
 
     @property
@@ -422,7 +420,7 @@ class ContrastiveTrainingPlan(VAETrainingPlan):
         return terms[0].clone()
 
     def _recordable(self, rows: Rows | RowsOnDevice) -> Any:
-        optimizers = self.optimizers(use_pl_optimizer=False)
+        optimizer = self.optimizers(use_pl_optimizer=False)
         groups: dict[int, Groups] = {}
         branches = Branches(apart=self.device.type == "cuda")
 
@@ -432,7 +430,7 @@ class ContrastiveTrainingPlan(VAETrainingPlan):
             kl_weight, penalty_weight = weights.unbind()
             with self._fresh_autocast():
                 loss_output = self._optimize(
-                    batch, {"kl_weight": kl_weight, "penalty_weight": penalty_weight}, optimizers
+                    batch, {"kl_weight": kl_weight, "penalty_weight": penalty_weight}, optimizer
                 )
             # Beside the pass backward, which needs none of them
             with branches.branch("terms"):
@@ -457,9 +455,8 @@ class ContrastiveTrainingPlan(VAETrainingPlan):
     def _count_steps(self) -> None:
         # As Lightning does when its own wrapper of an optimiser steps
         counted = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
-        for _ in range(1 + self._discriminates):
-            counted.increment_ready()
-            counted.increment_completed()
+        counted.increment_ready()
+        counted.increment_completed()
 
     def on_fit_end(self) -> None:
         """Give the memory of recorded steps back."""

@@ -73,6 +73,5 @@ OBS_ROLE: Final = "role"
 
 # Minibatch tensors beside those of scvi.REGISTRY_KEYS
 TENSOR_ROLE: Final = "role"
-TENSOR_NONZEROS: Final = "nonzeros"
 TENSOR_GROUPS: Final = "groups"
 TENSOR_BRANCHES: Final = "branches"

@@ -6,7 +6,7 @@ import torch
 from scipy import stats
 
 from scsalient.likelihoods import LIKELIHOODS, build_likelihood
-from scsalient.loaders import NonZeros
+from scsalient.loaders import SparseRows
 
 
 def _case(name: str):
@@ -70,7 +70,7 @@ def test_a_map_of_hidden_units_gives_what_its_means_give(variance, bias):
     head = torch.nn.Linear(n_hidden, n_vars, bias=bias, dtype=torch.double)
     hidden = torch.randn(n_rows, n_hidden, generator=generator, dtype=torch.double)
     hidden.requires_grad_()
-    mine = likelihood.log_prob_of_map(NonZeros.of_dense(x), hidden, head)
+    mine = likelihood.log_prob_of_map(SparseRows.of_dense(x), hidden, head)
     theirs = likelihood.log_prob(x, {"mean": head(hidden)}, torch.ones(n_rows, 1))
     torch.testing.assert_close(mine, theirs)
 

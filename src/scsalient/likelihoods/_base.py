@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from torch import nn
 
+from scsalient.loaders import dense
+
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.distributions import Distribution
 
-    from scsalient.loaders import NonZeros
+    from scsalient.loaders import SparseRows
 
 
 class Likelihood(nn.Module):
@@ -28,7 +30,7 @@ class Likelihood(nn.Module):
     heads: ClassVar[tuple[str, ...]] = ()
     support: ClassVar[Literal["real", "unit", "counts"]]
 
-    def encoder_input(self, x: Tensor | NonZeros) -> Tensor | NonZeros:
+    def encoder_input(self, x: Tensor | SparseRows) -> Tensor | SparseRows:
         """Data as the encoders see them."""
         return x
 
@@ -71,11 +73,9 @@ class Likelihood(nn.Module):
 
     def log_prob(
         self,
-        x: Tensor,
+        x: Tensor | SparseRows,
         outputs: dict[str, Tensor],
         library: Tensor,
-        *,
-        nonzeros: NonZeros | None = None,
     ) -> Tensor:
         """Log-likelihood of each row in nats, shape ``(n_rows,)``.
 
@@ -85,12 +85,5 @@ class Likelihood(nn.Module):
             Data, shape ``(n_rows, n_vars)``.
         outputs, library
             As in :meth:`distribution`.
-        nonzeros
-            Entries of the data that are not zero, if they are at hand.
         """
-        return self._log_prob(x, outputs, library, nonzeros)
-
-    def _log_prob(
-        self, x: Tensor, outputs: dict[str, Tensor], library: Tensor, nonzeros: NonZeros | None
-    ) -> Tensor:
-        return self.distribution(outputs, library).log_prob(x).sum(-1)
+        return self.distribution(outputs, library).log_prob(dense(x)).sum(-1)

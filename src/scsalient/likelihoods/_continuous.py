@@ -11,13 +11,14 @@ from torch.nn import functional
 
 from scsalient.likelihoods._base import Likelihood
 from scsalient.likelihoods._squared_error import ScaledSquares, ScaledSquaresOfMap
+from scsalient.loaders import dense
 from scsalient.nn import at_least_single
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.distributions import Distribution
 
-    from scsalient.loaders import NonZeros
+    from scsalient.loaders import SparseRows
 
 _MIN_VARIANCE = 1e-4
 
@@ -53,29 +54,29 @@ class Gaussian(Likelihood):
     def _variance(self) -> Tensor:
         return self.log_variance.exp() + _MIN_VARIANCE
 
-    def _log_prob(
-        self, x: Tensor, outputs: dict[str, Tensor], library: Tensor, nonzeros: NonZeros | None
+    def log_prob(
+        self, x: Tensor | SparseRows, outputs: dict[str, Tensor], library: Tensor
     ) -> Tensor:
+        """As in :class:`Likelihood`, with few passes over the entries."""
         variance = self._variance()
         mean = at_least_single(outputs["mean"])
-        return self._of_squares(ScaledSquares.apply(x, mean, variance.reciprocal()), variance)
+        squares = ScaledSquares.apply(dense(x), mean, variance.reciprocal())
+        return self._of_squares(squares, variance)
 
-    def log_prob_of_map(self, nonzeros: NonZeros, hidden: Tensor, head: nn.Module) -> Tensor:
+    def log_prob_of_map(self, x: SparseRows, hidden: Tensor, head: nn.Module) -> Tensor:
         """As :meth:`log_prob`, without the means; less work where hidden layers are narrow.
 
         Parameters
         ----------
-        nonzeros
-            Entries of the data that are not zero.
+        x
+            Data.
         hidden
             Units of which the mean is a linear map, shape ``(n_rows, n_hidden)``.
         head
             The map, a :class:`torch.nn.Linear`.
         """
         variance = self._variance()
-        squares = ScaledSquaresOfMap.apply(
-            nonzeros, hidden, head.weight, head.bias, variance.reciprocal()
-        )
+        squares = ScaledSquaresOfMap.apply(x, hidden, head.weight, head.bias, variance.reciprocal())
         return self._of_squares(squares, variance)
 
     @staticmethod

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.autograd.function import once_differentiable
 
-from scsalient.loaders import NonZeros
+from scsalient.loaders import SparseRows
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -81,9 +81,7 @@ def zero_log_prob(mean: Tensor, theta: Tensor) -> Tensor:
     return _ZeroTerm.apply(mean, theta + _EPS)
 
 
-def negative_binomial_excess(
-    x: Tensor, mean: Tensor, theta: Tensor, nonzeros: NonZeros | None = None
-) -> Tensor:
+def negative_binomial_excess(x: Tensor | SparseRows, mean: Tensor, theta: Tensor) -> Tensor:
     """What the log-probability of each row has beyond that of zeros everywhere.
 
     Parameters
@@ -92,56 +90,51 @@ def negative_binomial_excess(
         Counts, shape ``(n_rows, n_vars)``.
     mean, theta
         As in :func:`zero_log_prob`.
-    nonzeros
-        Non-zero entries of the counts, if they are at hand.
 
     Returns
     -------
     Shape ``(n_rows,)``.
     """
-    found = _found(x, nonzeros)
-    x, mean = found.x, found.of(mean)
+    found = _found(x)
     log_gamma, theta = found.of_columns(theta.lgamma()), found.of_columns(theta)
-    return found.row_sums(_Excess.apply(x, mean, theta) - log_gamma)
+    return found.row_sums(_Excess.apply(found.x, found.of(mean), theta) - log_gamma)
 
 
-def poisson_excess(x: Tensor, rate: Tensor, nonzeros: NonZeros | None = None) -> Tensor:
+def poisson_excess(x: Tensor | SparseRows, rate: Tensor) -> Tensor:
     """What the Poisson log-probability of each row has beyond that of zeros everywhere.
 
     Parameters
     ----------
     x, rate
         Counts and their means, shape ``(n_rows, n_vars)``.
-    nonzeros
-        Non-zero entries of the counts, if they are at hand.
 
     Returns
     -------
     Shape ``(n_rows,)``.
     """
-    found = _found(x, nonzeros)
-    x, rate = found.x, found.of(rate)
-    return found.row_sums(x * rate.log() - (x + 1.0).lgamma())
+    found = _found(x)
+    counts = found.x
+    return found.row_sums(counts * found.of(rate).log() - (counts + 1.0).lgamma())
 
 
 class _Entries:
     """Non-zero entries of a matrix, one after the other."""
 
-    def __init__(self, nonzeros: NonZeros) -> None:
-        self._nonzeros = nonzeros
+    def __init__(self, rows: SparseRows) -> None:
+        self._rows = rows
 
     @property
     def x(self) -> Tensor:
-        return self._nonzeros.values
+        return self._rows.values
 
     def of(self, matrix: Tensor) -> Tensor:
-        return matrix.reshape(-1).index_select(0, self._nonzeros.flat)
+        return matrix.reshape(-1).index_select(0, self._rows.flat)
 
     def of_columns(self, vector: Tensor) -> Tensor:
-        return vector.index_select(0, self._nonzeros.columns)
+        return vector.index_select(0, self._rows.columns)
 
     def row_sums(self, values: Tensor) -> Tensor:
-        return torch.segment_reduce(values, "sum", lengths=self._nonzeros.lengths, unsafe=True)
+        return self._rows.sums(values)
 
 
 class _AllEntries:
@@ -160,7 +153,7 @@ class _AllEntries:
         return values.sum(-1)
 
 
-def _found(x: Tensor, nonzeros: NonZeros | None) -> _Entries | _AllEntries:
-    if x.device.type != "cpu":
-        return _AllEntries(x)
-    return _Entries(NonZeros.of_dense(x) if nonzeros is None else nonzeros)
+def _found(x: Tensor | SparseRows) -> _Entries | _AllEntries:
+    if isinstance(x, SparseRows):
+        return _Entries(x)
+    return _Entries(SparseRows.of_dense(x)) if x.device.type == "cpu" else _AllEntries(x)

@@ -20,7 +20,7 @@ from scsalient.likelihoods._count_terms import (
     poisson_excess,
     zero_log_prob,
 )
-from scsalient.loaders import NonZeros
+from scsalient.loaders import SparseRows, dense
 from scsalient.nn import at_least_single
 
 if TYPE_CHECKING:
@@ -51,9 +51,9 @@ class _Counts(Likelihood):
         self.library_is_size_factor = library_is_size_factor
         self._log_n_vars = math.log(n_vars)
 
-    def encoder_input(self, x: Tensor | NonZeros) -> Tensor | NonZeros:
+    def encoder_input(self, x: Tensor | SparseRows) -> Tensor | SparseRows:
         """``log(1 + x)``, for numerical range."""
-        return x.map(torch.log1p) if isinstance(x, NonZeros) else torch.log1p(x)
+        return x.map(torch.log1p) if isinstance(x, SparseRows) else torch.log1p(x)
 
     def expected(self, outputs: dict[str, Tensor], library: Tensor) -> Tensor:
         """Proportion times library."""
@@ -80,11 +80,12 @@ class Poisson(_Counts):
         rate = self.expected(outputs, library) + _MIN_RATE
         return scvi.distributions.Poisson(rate=rate, validate_args=False)
 
-    def _log_prob(
-        self, x: Tensor, outputs: dict[str, Tensor], library: Tensor, nonzeros: NonZeros | None
+    def log_prob(
+        self, x: Tensor | SparseRows, outputs: dict[str, Tensor], library: Tensor
     ) -> Tensor:
+        """As in :class:`Likelihood`, with special functions only where a count is not zero."""
         rate = self.expected(outputs, library) + _MIN_RATE
-        return poisson_excess(x, rate, nonzeros) - rate.sum(-1)
+        return poisson_excess(x, rate) - rate.sum(-1)
 
 
 class NegativeBinomial(_Counts):
@@ -102,13 +103,12 @@ class NegativeBinomial(_Counts):
             validate_args=False,
         )
 
-    def _log_prob(
-        self, x: Tensor, outputs: dict[str, Tensor], library: Tensor, nonzeros: NonZeros | None
+    def log_prob(
+        self, x: Tensor | SparseRows, outputs: dict[str, Tensor], library: Tensor
     ) -> Tensor:
+        """As in :class:`Likelihood`, with special functions only where a count is not zero."""
         mean, theta = self.expected(outputs, library), self.log_inverse_dispersion.exp()
-        return zero_log_prob(mean, theta).sum(-1) + negative_binomial_excess(
-            x, mean, theta, nonzeros
-        )
+        return zero_log_prob(mean, theta).sum(-1) + negative_binomial_excess(x, mean, theta)
 
 
 class ZeroInflatedNegativeBinomial(NegativeBinomial):
@@ -125,14 +125,15 @@ class ZeroInflatedNegativeBinomial(NegativeBinomial):
             validate_args=False,
         )
 
-    def _log_prob(
-        self, x: Tensor, outputs: dict[str, Tensor], library: Tensor, nonzeros: NonZeros | None
+    def log_prob(
+        self, x: Tensor | SparseRows, outputs: dict[str, Tensor], library: Tensor
     ) -> Tensor:
+        """As in :class:`Likelihood`, with special functions only where a count is not zero."""
         mean, theta = self.expected(outputs, library), self.log_inverse_dispersion.exp()
         logits = at_least_single(outputs["dropout_logits"])
         kept_zero = zero_log_prob(mean, theta) - logits
         # A zero is lost or drawn; any other count has been drawn.
-        either = torch.where(x > 0, kept_zero, functional.softplus(kept_zero))
+        either = torch.where(dense(x) > 0, kept_zero, functional.softplus(kept_zero))
         return (either - functional.softplus(-logits)).sum(-1) + negative_binomial_excess(
-            x, mean, theta, nonzeros
+            x, mean, theta
         )

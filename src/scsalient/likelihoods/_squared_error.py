@@ -12,7 +12,7 @@ from scsalient.nn import full_precision
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from scsalient.loaders import NonZeros
+    from scsalient.loaders import SparseRows
 
 
 class ScaledSquares(torch.autograd.Function):
@@ -55,7 +55,7 @@ class ScaledSquaresOfMap(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        rows: NonZeros,
+        rows: SparseRows,
         hidden: Tensor,
         weight: Tensor,
         bias: Tensor | None,

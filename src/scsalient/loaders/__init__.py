@@ -1,19 +1,20 @@
 """From the registry to minibatches: splits, pairing and reading."""
 
 from scsalient.loaders._batches import BatchLoader, Minibatches
-from scsalient.loaders._nonzeros import NonZeros
 from scsalient.loaders._pairing import ConsecutiveBatches, PairedBatches, UnpairedBatches
 from scsalient.loaders._rows import Rows, RowsOnDevice
+from scsalient.loaders._sparse_rows import SparseRows, dense
 from scsalient.loaders._splits import RoleDataSplitter
 
 __all__ = [
     "BatchLoader",
     "ConsecutiveBatches",
     "Minibatches",
-    "NonZeros",
     "PairedBatches",
     "RoleDataSplitter",
     "Rows",
     "RowsOnDevice",
+    "SparseRows",
     "UnpairedBatches",
+    "dense",
 ]

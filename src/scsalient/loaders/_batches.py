@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import numpy as np
 import torch
 
-from scsalient import _keys
 from scsalient.loaders._rows import Rows, RowsOnDevice, has_room
+from scsalient.loaders._sparse_rows import dense
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -146,7 +146,7 @@ class BatchLoader:
         if self._device.type == "cpu":
             return tensors
         # Products on an accelerator are faster with the zeros.
-        tensors.pop(_keys.TENSOR_NONZEROS, None)
+        tensors = {key: dense(value) for key, value in tensors.items()}
         if self._device.type == "cuda":
             # From pinned memory the copy runs beside the computation.
             tensors = {key: value.pin_memory() for key, value in tensors.items()}

@@ -9,9 +9,8 @@ import torch
 from scipy import sparse
 from scvi import REGISTRY_KEYS
 
-from scsalient import _keys
 from scsalient.data import image_from_registry
-from scsalient.loaders._nonzeros import NonZeros
+from scsalient.loaders._sparse_rows import SparseRows
 
 if TYPE_CHECKING:
     from scvi.data import AnnDataManager
@@ -95,27 +94,29 @@ class Rows:
         return Rows(rows, columns, scale=self.scale)
 
     def tensors(self, positions: np.ndarray) -> dict[str, Any]:
-        """Minibatch of these rows by tensor name; data scaled, dense, float32.
+        """Minibatch of these rows by tensor name; data scaled, float32.
 
-        Few enough entries are given once more as :class:`NonZeros`.
+        Data of which few are not zero are :class:`SparseRows`.
         """
         if self.on_disk:
             return self.load(positions).tensors(np.arange(len(positions)))
         block = self.x[positions]
-        more: dict[str, Any] = {}
+        index = torch.from_numpy(positions)
+        columns = {key: values[index] for key, values in self.columns.items()}
+        return {REGISTRY_KEYS.X_KEY: self._data(block)} | columns
+
+    def _data(self, block: Any) -> Tensor | SparseRows:
         if sparse.issparse(block):
             block = block.astype(np.float32, copy=False)
             if self._distinct and self.scale == 1:
-                nonzeros = NonZeros.of_csr(block)
-                if nonzeros.density <= _MAX_DENSITY:
-                    more[_keys.TENSOR_NONZEROS] = nonzeros
+                rows = SparseRows.of_csr(block)
+                if rows.density <= _MAX_DENSITY:
+                    return rows
             block = block.toarray()
         x = torch.from_numpy(np.ascontiguousarray(block, dtype=np.float32))
         if self.scale != 1:
             x /= self.scale
-        index = torch.from_numpy(positions)
-        columns = {key: values[index] for key, values in self.columns.items()}
-        return {REGISTRY_KEYS.X_KEY: x} | columns | more
+        return x
 
     def at(self, positions: Tensor) -> dict[str, Any]:
         """As :meth:`tensors`, of positions in a tensor."""

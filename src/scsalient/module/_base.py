@@ -11,8 +11,8 @@ import torch
 from scvi import REGISTRY_KEYS
 from scvi.module.base import BaseModuleClass
 
-from scsalient import _keys
 from scsalient.likelihoods import Gaussian, build_likelihood
+from scsalient.loaders import SparseRows
 from scsalient.nn import (
     AdditiveDecoder,
     ConvDecoder,
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from scsalient.likelihoods import Likelihood
-    from scsalient.loaders import NonZeros
 
 
 @dataclass(frozen=True)
@@ -228,25 +227,20 @@ class LatentModule(BaseModuleClass):
         """
         if self.use_size_factor:
             return tensors[REGISTRY_KEYS.SIZE_FACTOR_KEY] * self.counts_per_factor
-        x = tensors[REGISTRY_KEYS.X_KEY]
+        x: Any = tensors[REGISTRY_KEYS.X_KEY]
         if self.likelihood.support != "counts":
-            return x.new_ones(len(x), 1)
-        return x.sum(dim=1, keepdim=True)
-
-    def encoded_rows(self, tensors: dict[str, Any]) -> Tensor | NonZeros:
-        """What to encode of a minibatch: its entries that are not zero, where they suffice."""
-        x = tensors[REGISTRY_KEYS.X_KEY]
-        # Convolutions need the whole image
-        return x if self._image_shape is not None else tensors.get(_keys.TENSOR_NONZEROS, x)
+            batch = tensors[REGISTRY_KEYS.BATCH_KEY]
+            return torch.ones(len(x), 1, dtype=x.dtype, device=batch.device)
+        return x.sums().unsqueeze(1) if isinstance(x, SparseRows) else x.sum(dim=1, keepdim=True)
 
     @abstractmethod
-    def encode(self, x: Tensor | NonZeros, covariates: Covariates) -> dict[str, Posterior]:
+    def encode(self, x: Tensor | SparseRows, covariates: Covariates) -> dict[str, Posterior]:
         """Posterior of each latent, by kind (``"salient"``, ``"background"``).
 
         Parameters
         ----------
         x
-            Data as registered, shape ``(n_rows, n_vars)``, or :meth:`encoded_rows`.
+            Data as registered, shape ``(n_rows, n_vars)``.
         covariates
             Covariates of the rows.
         """
@@ -311,7 +305,7 @@ class LatentModule(BaseModuleClass):
 
     def posteriors(self, tensors: dict[str, Tensor]) -> dict[str, Posterior]:
         """Posterior of each latent of a minibatch, by kind; see :meth:`encode`."""
-        return self.encode(self.encoded_rows(tensors), self.covariates(tensors))
+        return self.encode(tensors[REGISTRY_KEYS.X_KEY], self.covariates(tensors))
 
     def inference(self, tensors: dict[str, Tensor]) -> dict[str, Any]:
         """Posteriors and one draw of each latent."""
@@ -329,19 +323,15 @@ class LatentModule(BaseModuleClass):
     ) -> dict[str, Tensor]:
         """Log-likelihood of each row, ``(n_rows,)``."""
         covariates = self.covariates(tensors)
-        nonzeros: Any = tensors.get(_keys.TENSOR_NONZEROS)
-        log_prob = self._log_prob_of_map(samples, covariates, nonzeros)
+        x = tensors[REGISTRY_KEYS.X_KEY]
+        log_prob = self._log_prob_of_map(x, samples, covariates)
         if log_prob is None:
-            log_prob = self.likelihood.log_prob(
-                tensors[REGISTRY_KEYS.X_KEY],
-                self.decode(samples, covariates),
-                self.library(tensors),
-                nonzeros=nonzeros,
-            )
+            outputs, library = self.decode(samples, covariates), self.library(tensors)
+            log_prob = self.likelihood.log_prob(x, outputs, library)
         return {"log_prob": log_prob}
 
     def _log_prob_of_map(
-        self, samples: dict[str, Tensor], covariates: Covariates, nonzeros: NonZeros | None
+        self, x: Tensor | SparseRows, samples: dict[str, Tensor], covariates: Covariates
     ) -> Tensor | None:
         """Log-likelihood of each row without the decoder's outputs, where that is less work.
 
@@ -350,13 +340,13 @@ class LatentModule(BaseModuleClass):
         likelihood, decoder = self.likelihood, self.decoder
         if not (isinstance(likelihood, Gaussian) and isinstance(decoder, DenseDecoder)):
             return None
-        if nonzeros is None or not self.training:
+        if not (isinstance(x, SparseRows) and self.training):
             return None
-        wide = self._network_kwargs["n_hidden"] > len(nonzeros.lengths)
+        wide = self._network_kwargs["n_hidden"] > len(x)
         if wide or torch.is_autocast_enabled("cpu"):
             return None
         hidden = decoder.last_hidden(self._joined(samples), covariates)
-        return likelihood.log_prob_of_map(nonzeros, hidden, decoder.heads["mean"])
+        return likelihood.log_prob_of_map(x, hidden, decoder.heads["mean"])
 
     def sample(self, *_args: Any, **_kwargs: Any) -> None:
         """Not used: the model's ``generate`` draws from the prior."""

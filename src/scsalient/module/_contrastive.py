@@ -11,6 +11,7 @@ from scvi.module.base import LossOutput
 
 from scsalient import _keys, objective
 from scsalient.data import Role
+from scsalient.loaders import SparseRows
 from scsalient.module._base import LatentModule, Posterior
 from scsalient.module._groups import Groups
 from scsalient.nn import Branches, build_discriminator, encode_together
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from scsalient.loaders import NonZeros
     from scsalient.nn import Covariates
 
 # One in how many target rows gives its effect to a background row at each step, by what values the
@@ -97,7 +97,7 @@ class ContrastiveVAEModule(LatentModule):
         self.register_buffer("_weights", table, persistent=False)
 
     def encode(
-        self, x: Tensor | NonZeros, covariates: Covariates, *, branches: Branches = _IN_TURN
+        self, x: Tensor | SparseRows, covariates: Covariates, *, branches: Branches = _IN_TURN
     ) -> dict[str, Posterior]:
         """Posteriors of ``s`` and ``z``; whoever decodes zeroes ``s`` of background rows."""
         x = self.likelihood.encoder_input(x)
@@ -123,7 +123,7 @@ class ContrastiveVAEModule(LatentModule):
 
     def posteriors(self, tensors: dict[str, Any]) -> dict[str, Posterior]:
         """Posterior of each latent of a minibatch, by kind; see :meth:`encode`."""
-        x, covariates = self.encoded_rows(tensors), self.covariates(tensors)
+        x, covariates = tensors[REGISTRY_KEYS.X_KEY], self.covariates(tensors)
         return self.encode(x, covariates, branches=self.branches(tensors))
 
     def inference(self, tensors: dict[str, Any]) -> dict[str, Any]:
@@ -221,9 +221,8 @@ class ContrastiveVAEModule(LatentModule):
             return salient.new_zeros(())
         # The rows of a minibatch come in random order: the first are as good as any
         donors, hosts = donors[:n_pairs], hosts[:n_pairs]
-        # What is moved is another matrix: its entries are not those at hand
-        others = (_keys.TENSOR_NONZEROS, _keys.TENSOR_GROUPS, _keys.TENSOR_BRANCHES)
-        host = {key: tensor[hosts] for key, tensor in tensors.items() if key not in others}
+        others = (_keys.TENSOR_GROUPS, _keys.TENSOR_BRANCHES)
+        host = {k: _rows(value, hosts) for k, value in tensors.items() if k not in others}
         covariates = self.covariates(host)
         salient = salient[donors].detach()
         moved = self._moved(host, salient, background[hosts].detach())
@@ -271,6 +270,10 @@ class ContrastiveVAEModule(LatentModule):
             )
         branches.join(loss)
         return loss
+
+
+def _rows(values: Tensor | SparseRows, rows: Tensor) -> Tensor:
+    return values.dense_rows(rows) if isinstance(values, SparseRows) else values[rows]
 
 
 def _pairs(samples: dict[str, Tensor], groups: Groups) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ from scsalient.objective import kl_to_standard_normal
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from scsalient.loaders import NonZeros
+    from scsalient.loaders import SparseRows
     from scsalient.nn import Covariates
 
 
@@ -22,7 +22,7 @@ class StandardVAEModule(LatentModule):
     The arguments are those of :class:`LatentModule`.
     """
 
-    def encode(self, x: Tensor | NonZeros, covariates: Covariates) -> dict[str, Posterior]:
+    def encode(self, x: Tensor | SparseRows, covariates: Covariates) -> dict[str, Posterior]:
         """Posterior of the only latent, under ``"background"``."""
         x = self.likelihood.encoder_input(x)
         return {"background": Posterior(*self.background_encoder(x, covariates))}

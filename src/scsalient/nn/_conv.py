@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from scsalient.loaders import dense
 from scsalient.nn._dense import DenseDecoder, DenseEncoder
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from scsalient.loaders import SparseRows
     from scsalient.nn._covariates import Covariates
 
 _CHANNELS = (32, 64)
@@ -64,9 +66,9 @@ class ConvEncoder(nn.Module):
             **kwargs,
         )
 
-    def forward(self, x: Tensor, covariates: Covariates) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor | SparseRows, covariates: Covariates) -> tuple[Tensor, Tensor]:
         """Mean and variance, each of shape ``(n_rows, n_latent)``."""
-        pixels = x.reshape(-1, *self._shape).permute(0, 3, 1, 2)
+        pixels = dense(x).reshape(-1, *self._shape).permute(0, 3, 1, 2)
         return self.dense(self.convolutions(pixels).flatten(1), covariates)
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from scsalient.loaders import NonZeros
+    from scsalient.loaders import SparseRows
     from scsalient.nn._branches import Branches
     from scsalient.nn._covariates import Covariates
 
@@ -76,7 +76,7 @@ class DenseEncoder(nn.Module):
         # Means and logarithms of variances, from one product
         self.moments = _stacked([nn.Linear(n_hidden, n_latent, bias=use_bias) for _ in range(2)])
 
-    def forward(self, x: Tensor | NonZeros, covariates: Covariates) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor | SparseRows, covariates: Covariates) -> tuple[Tensor, Tensor]:
         """Mean and variance, each of shape ``(n_rows, n_latent)``."""
         (product,) = input_products(x, [self.input_weights])
         return self.from_product(product, covariates)
@@ -103,7 +103,7 @@ def _stacked(maps: Sequence[nn.Linear]) -> nn.Linear:
 
 def encode_together(
     encoders: Sequence[nn.Module],
-    x: Tensor | NonZeros,
+    x: Tensor | SparseRows,
     covariates: Covariates,
     *,
     branches: Branches,

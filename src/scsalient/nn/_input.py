@@ -9,7 +9,7 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from scsalient.loaders import NonZeros
+from scsalient.loaders import SparseRows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +22,7 @@ class _SparseProduct(torch.autograd.Function):
     """Product of sparse rows with a matrix, and its gradient, a product of the columns."""
 
     @staticmethod
-    def forward(ctx: Any, rows: NonZeros, matrix: Tensor) -> Tensor:
+    def forward(ctx: Any, rows: SparseRows, matrix: Tensor) -> Tensor:
         ctx.rows = rows
         return rows.times(matrix)
 
@@ -80,7 +80,7 @@ def split_first_layer(layers: FCLayers, n_input: int) -> nn.Parameter:
     return nn.Parameter(whole[:, :n_input].T.contiguous())
 
 
-def input_products(x: Tensor | NonZeros, weights: Sequence[Tensor]) -> Sequence[Tensor]:
+def input_products(x: Tensor | SparseRows, weights: Sequence[Tensor]) -> Sequence[Tensor]:
     """Products of a minibatch and the weights of the variables in some first layers.
 
     Parameters
@@ -94,7 +94,7 @@ def input_products(x: Tensor | NonZeros, weights: Sequence[Tensor]) -> Sequence[
     -------
     Each of shape ``(n_rows, n_hidden)``.
     """
-    if isinstance(x, NonZeros):
+    if isinstance(x, SparseRows):
         return [_SparseProduct.apply(x, matrix) for matrix in weights]
     if x.device.type == "cpu" or len(weights) == 1:
         return [x @ matrix for matrix in weights]

@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from factories import make_model
-from scsalient import _keys
-from scsalient.loaders import NonZeros, Rows
+from scsalient.loaders import Rows, SparseRows
 from scsalient.nn import Covariates, DenseEncoder
 
 
@@ -30,9 +29,13 @@ def _dense(rows):
 def test_entries_are_those_of_the_matrix_and_of_its_transpose(density, seed):
     x = _matrix(density, seed=seed)
     dense = torch.from_numpy(x.toarray())
-    for rows in (NonZeros.of_csr(x), NonZeros.of_dense(dense)):
+    for rows in (SparseRows.of_csr(x), SparseRows.of_dense(dense)):
         assert torch.equal(_dense(rows), dense)
         assert torch.equal(_dense(rows.transposed), dense.T)
+        assert torch.equal(rows.dense(), dense)
+        assert torch.equal(rows.dense_rows(torch.tensor([3, 3, 0])), dense[[3, 3, 0]])
+        assert len(rows) == len(dense)
+        torch.testing.assert_close(rows.sums(), dense.sum(1))
         assert torch.equal(_dense(rows.map(torch.log1p)), dense.log1p())
         assert rows.density == pytest.approx(x.nnz / dense.numel())
 
@@ -45,7 +48,7 @@ def test_an_encoder_and_its_gradients_do_not_depend_on_how_zeros_are_written(den
     x = _matrix(density)
     codes = tuple(torch.arange(12)[:, None] % n for n in n_categories)
     found = []
-    for rows in (torch.from_numpy(x.toarray()), NonZeros.of_csr(x)):
+    for rows in (torch.from_numpy(x.toarray()), SparseRows.of_csr(x)):
         encoder.zero_grad()
         mean, variance = encoder(rows, Covariates(codes))
         (mean.square() + variance.log()).sum().backward()
@@ -69,26 +72,27 @@ def test_an_encoder_starts_with_the_weights_of_one_layer_for_all_its_inputs():
     torch.testing.assert_close(found, expected)
 
 
-def test_minibatches_have_entries_beside_them_where_few_are_not_zero():
-    positions = np.array([3, 0, 3])
-    few = Rows(_matrix(0.1), {}).tensors(positions)
-    assert torch.equal(_dense(few[_keys.TENSOR_NONZEROS]), few["X"])
-    assert _keys.TENSOR_NONZEROS not in Rows(_matrix(0.9), {}).tensors(positions)
-    assert _keys.TENSOR_NONZEROS not in Rows(_matrix(0.1).toarray(), {}).tensors(positions)
+def test_minibatches_are_sparse_where_few_entries_are_not_zero():
+    positions, x = np.array([3, 0, 3]), _matrix(0.1)
+    few = Rows(x, {}).tensors(positions)["X"]
+    assert isinstance(few, SparseRows)
+    np.testing.assert_array_equal(few.dense(), x[positions].toarray())
+    for many in (_matrix(0.9), _matrix(0.1).toarray()):
+        assert isinstance(Rows(many, {}).tensors(positions)["X"], torch.Tensor)
 
 
 def test_entries_stored_twice_count_as_their_sum():
     x = sparse.csr_matrix((np.array([1.0, 2.0, 4.0], np.float32), [2, 2, 5], [0, 2, 3]), (2, 40))
-    found = Rows(x, {}).tensors(np.array([0, 1]))
-    assert found["X"][0, 2] == 3.0
-    assert _keys.TENSOR_NONZEROS not in found
+    found = Rows(x, {}).tensors(np.array([0, 1]))["X"]
+    assert isinstance(found, torch.Tensor)
+    assert found[0, 2] == 3.0
 
 
 def _minibatch(module, n_rows=8):
     n_vars = module.background_encoder.input_weights.shape[0]
     x = sparse.vstack([_matrix(0.1, n_rows=n_rows - 1, n_columns=n_vars), np.eye(1, n_vars)], "csr")
     tensors = Rows(x, _columns(n_rows)).tensors(np.arange(n_rows))
-    assert _keys.TENSOR_NONZEROS in tensors
+    assert isinstance(tensors["X"], SparseRows)
     return tensors
 
 
@@ -98,7 +102,7 @@ def test_the_objective_does_not_depend_on_how_zeros_are_written(likelihood, n_hi
     module = make_model(likelihood=likelihood, n_hidden=n_hidden).module
     tensors = _minibatch(module)
     found = []
-    for batch in (tensors, {k: v for k, v in tensors.items() if k != _keys.TENSOR_NONZEROS}):
+    for batch in (tensors, tensors | {"X": tensors["X"].dense()}):
         torch.manual_seed(0)
         module.zero_grad()
         loss = module(batch)[2].loss

@@ -1,4 +1,4 @@
-"""The entries of a sparse minibatch, for work in which zeros need no part."""
+"""Sparse rows, for work in which zeros need no part."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class NonZeros:
-    """Entries of a matrix that are not zero, row by row, on the CPU.
+class SparseRows:
+    """A matrix of which most is zero, on the CPU: the other entries, row by row.
 
     Parameters
     ----------
@@ -37,14 +37,16 @@ class NonZeros:
     n_columns: int
 
     @classmethod
-    def of_csr(cls, block: Any) -> NonZeros:
-        """Entries of a CSR matrix that stores none twice."""
+    def of_csr(cls, block: Any) -> SparseRows:
+        """A CSR matrix that stores no entry twice."""
         values, columns, ends = map(torch.from_numpy, (block.data, block.indices, block.indptr))
-        return cls(values, columns, ends, n_columns=block.shape[1])
+        rows = cls(values, columns, ends, n_columns=block.shape[1])
+        rows.__dict__["_csr"] = block
+        return rows
 
     @classmethod
-    def of_dense(cls, x: Tensor) -> NonZeros:
-        """Entries of a tensor, shape ``(n_rows, n_columns)``."""
+    def of_dense(cls, x: Tensor) -> SparseRows:
+        """A tensor, shape ``(n_rows, n_columns)``."""
         n_rows, n_columns = x.shape
         # NumPy finds them several times as fast as PyTorch does.
         flat = np.flatnonzero(x.detach().numpy() != 0)
@@ -54,32 +56,46 @@ class NonZeros:
         values = x.reshape(-1).index_select(0, torch.from_numpy(flat))
         return cls(values, torch.from_numpy(columns), torch.from_numpy(ends), n_columns)
 
+    def __len__(self) -> int:
+        return len(self.ends) - 1
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of the values."""
+        return self.values.dtype
+
     @property
     def density(self) -> float:
         """Share of the matrix that is not zero."""
-        return len(self.values) / max(1, (len(self.ends) - 1) * self.n_columns)
+        return len(self.values) / max(1, len(self) * self.n_columns)
 
-    def map(self, function: Callable[[Tensor], Tensor]) -> NonZeros:
+    def dense(self) -> Tensor:
+        """The matrix with its zeros, shape ``(n_rows, n_columns)``."""
+        return torch.from_numpy(self._csr.toarray())
+
+    def dense_rows(self, rows: Tensor) -> Tensor:
+        """As :meth:`dense`, of some rows."""
+        return torch.from_numpy(self._csr[rows.numpy()].toarray())
+
+    @cached_property
+    def _csr(self) -> sparse.csr_matrix:
+        parts = (self.values.numpy(), self.columns.numpy(), self.ends.numpy())
+        return sparse.csr_matrix(parts, shape=(len(self), self.n_columns))
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> SparseRows:
         """The matrix with a function, which keeps zero, applied to each value."""
         return replace(self, values=function(self.values))
 
     @cached_property
-    def lengths(self) -> Tensor:
-        """Number of entries of each row, shape ``(n_rows,)``."""
-        return self.ends.diff().long()
-
-    @cached_property
     def flat(self) -> Tensor:
         """Places of the entries in the matrix written as one row, shape ``(n_entries,)``."""
-        starts = np.arange(len(self.lengths)) * self.n_columns
-        return torch.from_numpy(np.repeat(starts, self.lengths.numpy()) + self.columns.numpy())
+        starts = np.arange(len(self)) * self.n_columns
+        return torch.from_numpy(np.repeat(starts, np.diff(self.ends)) + self.columns.numpy())
 
     @cached_property
-    def transposed(self) -> NonZeros:
-        """Entries of the transposed matrix."""
-        parts = (self.values.numpy(), self.columns.numpy(), self.ends.numpy())
-        columns = sparse.csr_matrix(parts, shape=(len(parts[2]) - 1, self.n_columns)).tocsc()
-        return NonZeros.of_csr(columns.T)
+    def transposed(self) -> SparseRows:
+        """The transposed matrix."""
+        return SparseRows.of_csr(self._csr.tocsc().T)
 
     def times(self, matrix: Tensor) -> Tensor:
         """Product with a matrix of shape ``(n_columns, n)``, of shape ``(n_rows, n)``.
@@ -96,6 +112,12 @@ class NonZeros:
             include_last_offset=True,
         )
 
-    def sums(self, values: Tensor) -> Tensor:
-        """Sum of each row, shape ``(n_rows,)``, with these values in the place of the entries."""
+    def sums(self, values: Tensor | None = None) -> Tensor:
+        """Sum of each row, shape ``(n_rows,)``, or of other values in the place of the entries."""
+        values = self.values if values is None else values
         return torch.segment_reduce(values, "sum", offsets=self.ends.long(), unsafe=True)
+
+
+def dense(x: Tensor | SparseRows) -> Tensor:
+    """A matrix with its zeros, however it is written."""
+    return x.dense() if isinstance(x, SparseRows) else x

@@ -181,6 +181,19 @@ def test_query_data_with_other_categories(trained, obs, message):
         trained.get_latent_representation(query(**obs))
 
 
+@pytest.mark.parametrize("key", ["batch", "kit"])
+def test_query_data_with_a_category_that_had_no_cells(key):
+    categories = ["a", "b", "never"]
+    adata = make_counts(kit=pd.Categorical(["a", "b"] * 50, categories))
+    adata.obs["batch"] = adata.obs["batch"].astype(pd.CategoricalDtype(categories))
+    setup = {"batch_key": "batch", "categorical_covariate_keys": ["kit"]}
+    model = make_trained(adata, setup=setup)
+    new = adata.copy()
+    new.obs.loc[new.obs_names[:5], key] = "never"
+    with pytest.raises(ValueError, match=rf"'{key}'\]. .* seen cells, found \['never'\]"):
+        model.embed(new)
+
+
 @pytest.mark.parametrize("column", ["batch", "kit", "condition"])
 def test_query_data_without_a_column(trained, column):
     adata = query()

@@ -253,3 +253,14 @@ def test_labels_of_wide_images_do_not_cover_the_row_above():
     boxes = [text.get_window_extent() for text in axis.texts]
     _, bottom = axis.transData.transform((0, 7.5))
     assert boxes[2].y1 <= bottom
+
+
+def test_long_labels_are_written_small_and_cut_short():
+    images = np.zeros((3, 8, 8))
+    texts = pl.image_grid(images, ["0", "1", "2"], ncols=3, show=False).texts
+    assert [text.get_fontsize() for text in texts] == [8.0] * 3
+    texts = pl.image_grid(images, ["0", "a label", "word " * 12], ncols=3, show=False).texts
+    assert [text.get_fontsize() for text in texts] == [5.0] * 3
+    assert texts[1].get_text() == "a label"
+    assert texts[2].get_text().startswith("word word")
+    assert texts[2].get_text().endswith("\N{HORIZONTAL ELLIPSIS}")

@@ -131,7 +131,32 @@ class LatentModel(BaseModelClass):
         adata = self._validate_anndata(adata)
         if self.get_anndata_manager(adata, required=True).id not in self._checked_managers:
             self._check_data(adata)
+        if self.adata is not None and adata is not self.adata:
+            self._check_categories(adata)
         return adata
+
+    def _check_categories(self, adata: AnnData) -> None:
+        """Check that the data of the model have cells of each category of other data."""
+        arguments = self.registry["setup_args"]
+        names = {
+            REGISTRY_KEYS.BATCH_KEY: [arguments["batch_key"]],
+            REGISTRY_KEYS.CAT_COVS_KEY: arguments["categorical_covariate_keys"],
+        }
+        for field in names.keys() & set(self.adata_manager.data_registry):
+            ours, theirs = (
+                np.asarray(self.get_from_registry(data, field)).reshape(data.n_obs, -1)
+                for data in (self.adata, adata)
+            )
+            for name, own, other in zip(names[field], ours.T, theirs.T, strict=True):
+                new = np.flatnonzero(~np.isin(other, own))
+                if len(new):
+                    found = adata.obs[name].iloc[new].unique().tolist()
+                    msg = (
+                        f"`adata.obs[{name!r}]` should have categories of which the model has "
+                        f"seen cells, found {found}. Train with such cells, or give them one of "
+                        "the other categories."
+                    )
+                    raise ValueError(msg)
 
     def _minibatches(
         self,

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _GAP = 0.08
+# Of labels, in points; a letter is about so much of the size wide
+_FONTSIZE, _MIN_FONTSIZE, _LETTER = 8.0, 5.0, 0.5
 
 
 @dataclass(frozen=True)
@@ -167,10 +169,16 @@ def as_images(argument: str, images: Any, *, key: str | None = None) -> np.ndarr
     return array
 
 
-def label_tiles(ax: Axes, drawn: Mosaic, labels: Sequence[str], *, fontsize: float = 8) -> None:
-    """Write a label above each image."""
+def label_tiles(ax: Axes, drawn: Mosaic, labels: Sequence[str]) -> None:
+    """Write a label above each image, smaller and in the end cut short where it is long."""
     ncols = len(drawn.x)
+    room = ax.get_position().width * ax.figure.get_figwidth() * 72 / ncols
+    longest = max(map(len, labels), default=1)
+    fontsize = min(_FONTSIZE, max(_MIN_FONTSIZE, room / (_LETTER * max(1, longest))))
+    n_letters = max(2, int(room / (_LETTER * fontsize)))
     for i, label in enumerate(labels):
+        if len(label) > n_letters:
+            label = f"{label[: n_letters - 1]}\N{HORIZONTAL ELLIPSIS}"
         ax.annotate(
             label,
             (drawn.x[i % ncols], drawn.y[i // ncols] - drawn.height / 2),

@@ -172,7 +172,7 @@ def as_images(argument: str, images: Any, *, key: str | None = None) -> np.ndarr
 def label_tiles(ax: Axes, drawn: Mosaic, labels: Sequence[str]) -> None:
     """Write a label above each image, smaller and in the end cut short where it is long."""
     ncols = len(drawn.x)
-    room = ax.get_position().width * ax.figure.get_figwidth() * 72 / ncols
+    room = ax.get_window_extent().width * 72 / ax.figure.dpi / ncols
     longest = max(map(len, labels), default=1)
     fontsize = min(_FONTSIZE, max(_MIN_FONTSIZE, room / (_LETTER * max(1, longest))))
     n_letters = max(2, int(room / (_LETTER * fontsize)))

@@ -84,6 +84,18 @@ def test_a_map_of_hidden_units_gives_what_its_means_give(variance, bias):
         torch.testing.assert_close(found, expected)
 
 
+def test_a_map_of_hidden_units_is_exact_where_a_variable_is_much_larger_than_it_varies():
+    generator = torch.Generator().manual_seed(2)
+    x = torch.randn(40, 20, generator=generator) * (torch.rand(40, 20, generator=generator) < 0.1)
+    x[:, 0] = 1e4 + torch.randn(40, generator=generator)
+    likelihood, head = build_likelihood("gaussian", n_vars=20), torch.nn.Linear(4, 20)
+    torch.nn.init.constant_(head.bias[:1], 1e4)
+    hidden = torch.randn(40, 4, generator=generator)
+    mine = likelihood.log_prob_of_map(SparseRows.of_dense(x), hidden, head)
+    theirs = likelihood.log_prob(x, {"mean": head(hidden)}, torch.ones(40, 1))
+    assert torch.equal(mine, theirs)
+
+
 def test_fixed_variance_is_no_parameter():
     likelihood = build_likelihood("gaussian", n_vars=3, gaussian_variance="fixed")
     assert not list(likelihood.parameters())

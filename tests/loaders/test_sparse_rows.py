@@ -99,7 +99,7 @@ def _minibatch(module, n_rows=8):
 @pytest.mark.parametrize("n_hidden", [8, 16])
 @pytest.mark.parametrize("likelihood", ["gaussian", "poisson", "nb", "zinb"])
 def test_the_objective_does_not_depend_on_how_zeros_are_written(likelihood, n_hidden):
-    module = make_model(likelihood=likelihood, n_hidden=n_hidden).module
+    module = make_model(likelihood=likelihood, n_hidden=n_hidden).module.train()
     tensors = _minibatch(module)
     found = []
     for batch in (tensors, tensors | {"X": tensors["X"].dense()}):
@@ -118,7 +118,7 @@ def test_the_objective_does_not_depend_on_how_zeros_are_written(likelihood, n_hi
 )
 def test_a_gaussian_step_needs_no_means_of_the_minibatch(change, n_calls):
     kwargs = {"likelihood": "gaussian", "n_hidden": 8, "transplant_weight": 0.0} | change
-    module = make_model(**kwargs).module
+    module = make_model(**kwargs).module.train()
     calls = []
     module.decoder.register_forward_hook(lambda *_args: calls.append(1))
     tensors = _minibatch(module)

@@ -205,3 +205,16 @@ def test_cells_without_a_finite_likelihood(with_response, monkeypatch):
     monkeypatch.setattr(with_response.module.likelihood, "log_prob", broken)
     with pytest.raises(RuntimeError, match="`evidence` needs finite likelihoods, found 1 of"):
         with_response.evidence()
+
+
+def test_cells_that_were_trained_on_are_refused(with_response):
+    own = with_response.evidence()
+    assert with_response.evidence(with_response.adata).p_value == own.p_value
+    copy = with_response.adata.copy()
+    for adata in (copy, copy[with_response.train_indices[:5]].copy()):
+        with pytest.raises(ValueError, match="`adata` should have cells .* not trained on, found"):
+            with_response.evidence(adata)
+    found = with_response.evidence(copy[np.sort(with_response.validation_indices)].copy())
+    np.testing.assert_allclose(found.target_gains, own.target_gains, rtol=1e-4, atol=1e-4)
+    # Others of the same names
+    with_response.evidence(make_counts(300, 300, 20, seed=7))

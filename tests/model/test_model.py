@@ -3,12 +3,14 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
 import scvi
 import torch
+from lightning.pytorch.callbacks import Callback
 from scipy import sparse
 
 from factories import QUIET, make_counts, make_model, make_trained
@@ -468,3 +470,67 @@ def test_trained_models_can_be_pickled(standard):
     np.testing.assert_array_equal(
         copy.get_latent_representation(), model.get_latent_representation()
     )
+
+
+def test_noise_of_generated_values_has_nothing_of_their_latents():
+    scvi.settings.seed = 0
+    adata = make_counts(200, 200, 24)
+    adata.X = adata.X.log1p()
+    model = make_trained(adata, likelihood="gaussian", n_salient_latent=12, n_background_latent=12)
+    drawn, mean = model.generate(200), model.generate(200, give_mean=True)
+    latents = np.hstack([drawn.obsm[f"X_cvae_{kind}"] for kind in ("salient", "background")])
+    np.testing.assert_array_equal(latents[:, :12], mean.obsm["X_cvae_salient"])
+    noise = (drawn.X - mean.X).ravel()
+    for values in (latents, *np.hsplit(latents, 2)):
+        values = values.ravel()
+        assert abs(np.corrcoef(noise[: len(values)], values)[0, 1]) < 0.1
+
+
+@pytest.mark.filterwarnings("ignore:.var_names. for the loaded:UserWarning")
+@pytest.mark.parametrize("genes", [slice(None, None, -1), slice(8)], ids=["order", "fewer"])
+def test_a_model_is_not_loaded_with_other_variables(trained, tmp_path, genes):
+    trained.save(str(tmp_path / "model"))
+    with pytest.raises(ValueError, match="`adata` should have the variables .* trained on, in the"):
+        ContrastiveVAE.load(
+            str(tmp_path / "model"), trained.adata[:, genes].copy(), accelerator="cpu"
+        )
+
+
+@pytest.mark.parametrize("is_trained", [False, True])
+def test_looking_at_latents_changes_nothing(is_trained):
+    class Fails(Callback):
+        def on_train_epoch_end(self, *_args):
+            msg = "as asked"
+            raise ValueError(msg)
+
+    model = make_model(dropout_rate=0.5, use_batch_norm=True)
+    if is_trained:
+        model.train(2, **QUIET)
+        with pytest.raises(ValueError, match="as asked"):
+            model.train(2, callbacks=[Fails()], **QUIET)
+    before = {k: v.clone() for k, v in model.module.state_dict().items()}
+    state = torch.get_rng_state()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Trying to query inferred values")
+        latents = [model.get_latent_representation() for _ in range(2)]
+    np.testing.assert_array_equal(*latents)
+    assert torch.equal(torch.get_rng_state(), state)
+    for name, value in model.module.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+@pytest.mark.parametrize("likelihood", ["nb", "bernoulli", "gaussian"])
+@pytest.mark.parametrize("own", [True, False])
+def test_values_that_changed_since_are_refused(likelihood, own):
+    adata = make_counts()
+    if likelihood != "nb":
+        adata.X = adata.X / adata.X.max()
+    model = make_trained(adata, likelihood=likelihood)
+    data = adata if own else adata.copy()
+    model.embed(data)
+    data.X.data[3:5] = {"nb": 0.5, "bernoulli": 3.0, "gaussian": np.nan}[likelihood]
+    expected = {"nb": "expects integer counts", "bernoulli": "expects values from 0 to 1"}
+    message = expected.get(likelihood, "should hold finite numbers, found 2 NaN")
+    for use in (model.embed, model.get_elbo):
+        with pytest.raises(ValueError, match=message):
+            use(data)

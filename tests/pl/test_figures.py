@@ -10,7 +10,7 @@ import scanpy as sc
 from matplotlib.colors import to_hex, to_rgba
 
 from factories import QUIET, make_counts, make_trained
-from scsalient import StandardVAE, pl
+from scsalient import ContrastiveVAE, StandardVAE, pl
 
 
 @pytest.fixture
@@ -44,6 +44,54 @@ def test_salient_draws_all_cells_and_other_components(embedded):
 def test_salient_has_a_panel_for_each_colour(embedded):
     axes = pl.salient(embedded, ["batch", "gene_0"], show=False)
     assert [axis.get_title() for axis in axes] == ["batch", "gene_0"]
+
+
+@pytest.mark.parametrize("components", [None, 1])
+@pytest.mark.parametrize("cells", ["target", "contrast"])
+@pytest.mark.parametrize("mask", ["first", np.arange(100) < 30])
+def test_salient_greys_what_a_mask_leaves_out(embedded, components, cells, mask):
+    embedded.obs["first"] = np.arange(100) < 30
+    axis = pl.salient(
+        embedded, "batch", components=components, cells=cells, mask_obs=mask, show=False
+    )
+    drawn = [c for c in axis.collections if len(c.get_offsets())]
+    colours = np.concatenate([c.get_facecolors() for c in drawn])
+    grey = np.isclose(colours, to_rgba("lightgray")).all(1)
+    assert (~grey).sum() == 30
+    assert len(grey) == (60 if cells == "target" else 100)
+
+
+@pytest.mark.parametrize("color", [np.array(["batch", "score"]), pd.Index(["batch", "score"])])
+def test_salient_takes_colours_in_arrays(embedded, color):
+    axes = pl.salient(embedded, color, show=False)
+    assert [axis.get_title() for axis in axes] == ["batch", "score"]
+
+
+@pytest.mark.parametrize("components", [None, 1])
+def test_salient_has_panels_without_a_colour(embedded, components):
+    axes = pl.salient(embedded, ["batch", None], components=components, show=False)
+    assert [axis.get_title() for axis in axes] == ["batch", ""]
+
+
+@pytest.mark.parametrize("components", [None, 1])
+def test_salient_takes_no_column_for_the_roles(embedded, components):
+    embedded.obs["cells"] = ["A", "B"] * 50
+    axis = pl.salient(embedded, components=components, cells="contrast", show=False)
+    legend = axis.get_legend()
+    assert legend is None or [text.get_text() for text in legend.texts] == ["target"]
+    pl.salient(embedded, components=components, show=False)
+
+
+def test_dates_are_conditions_too():
+    adata = make_counts()
+    dates = ["2020-01-01", "2021-06-30"]
+    adata.obs["day"] = pd.to_datetime(np.where(adata.obs["condition"] == "treated", *dates))
+    ContrastiveVAE.setup_anndata(adata, "day", pd.Timestamp(dates[1]))
+    model = ContrastiveVAE(adata, n_hidden=8)
+    model.train(1, **QUIET)
+    model.embed()
+    axis = pl.salient(adata, show=False)
+    assert len(axis.collections[0].get_offsets()) == 60
 
 
 def test_salient_leaves_the_data_as_they_were(embedded):
@@ -208,7 +256,8 @@ def test_training_groups_terms_as_asked(trained):
 
 def test_training_of_chosen_terms():
     history = {"mmd_train": pd.DataFrame({"mmd_train": [2.0, 1.0]})}
-    axis = pl.training(history, terms=["mmd"], show=False)
+    for terms in ("mmd", ["mmd"]):
+        axis = pl.training(history, terms=terms, show=False)
     assert axis.get_title() == "MMD of z between groups"
     for terms in (["nope"], [["mmd", "nope"]], [], [[]]):
         with pytest.raises(ValueError, match="`terms` should be among"):

@@ -106,11 +106,22 @@ def test_ctrl_c_keeps_the_model(request):
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     model = make_model()
     with pytest.warns(UserWarning, match="interrupted after 3 of 50 epochs"):
-        model.train(50, callbacks=[_Interrupt()], **QUIET)
+        model.train(50, callbacks=[_Interrupt()], min_epochs=20, **QUIET)
     assert model.is_trained
     assert len(model.history["elbo_train"]) == 3
     assert np.isfinite(model.get_latent_representation()).all()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_handler_that_python_has_not_set_stays(monkeypatch):
+    # As where Python runs inside another programme
+    monkeypatch.setattr(signal, "getsignal", lambda _: None)
+    changed = []
+    monkeypatch.setattr(signal, "signal", lambda signum, _: changed.append(signum))
+    model = make_model()
+    model.train(2, **QUIET)
+    assert model.is_trained
+    assert signal.SIGINT not in changed
 
 
 @pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec:FutureWarning")

@@ -72,9 +72,15 @@ def test_the_mean_over_the_last_steps_is_kept(make, share, n_averaged):
     assert_equal(weights(model.module), mean_of(seen.after[-n_steps:]), rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("train", [{"plan": {"weight_averaging": 0.0}}, {"max_steps": 30}])
-def test_the_last_weights_are_kept_without_an_average(train):
-    model, seen = trained(10, **train)
+@pytest.mark.parametrize("make", [make_model, standard])
+def test_a_limit_on_steps_ends_the_plan(make):
+    model, seen = trained(10, make=make, max_steps=30)
+    assert len(seen.after) == 30
+    assert_equal(weights(model.module), mean_of(seen.after[-9:]), rtol=1e-4, atol=1e-6)
+
+
+def test_the_last_weights_are_kept_without_an_average():
+    model, seen = trained(10, plan={"weight_averaging": 0.0})
     assert_equal(weights(model.module), seen.after[-1], rtol=0, atol=0)
 
 

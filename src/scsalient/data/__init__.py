@@ -2,6 +2,7 @@
 
 from scsalient.data._checks import (
     check_finite,
+    check_minibatch,
     check_values,
     data_matrix,
     row_blocks,
@@ -16,6 +17,7 @@ __all__ = [
     "RoleField",
     "ValuesField",
     "check_finite",
+    "check_minibatch",
     "check_values",
     "data_matrix",
     "image_from_registry",

@@ -124,6 +124,38 @@ def _where(layer: str | None) -> str:
     return "adata.X" if layer is None else f"adata.layers[{layer!r}]"
 
 
+def check_minibatch(x: Any, *, layer: str | None, support: Support, likelihood: str) -> None:
+    """Check some cells as :func:`check_values` has checked all, in case they changed since.
+
+    Parameters
+    ----------
+    x
+        Stored values in units of the scale, a tensor.
+    layer, support, likelihood
+        As in :func:`check_values`.
+
+    Raises
+    ------
+    ValueError
+        As there.
+    """
+    is_fine = x.isfinite().all() if support == "real" else (x >= 0).all()
+    if support == "counts":
+        is_fine &= (x == x.round()).all()
+    elif support == "unit":
+        is_fine &= (x <= 1).all()
+    if is_fine:
+        return
+    where, n_bad = _where(layer), int((~x.isfinite()).sum())
+    if n_bad:
+        msg = (
+            f"`{where}` should hold finite numbers, found {n_bad} NaN or infinite values. Remove "
+            "or impute them first."
+        )
+        raise ValueError(msg)
+    _check_support(x.cpu().numpy(), where, support, likelihood)
+
+
 def check_values(
     adata: AnnData, *, layer: str | None, support: Support, likelihood: str, scale: float = 1.0
 ) -> np.ndarray:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from scsalient.loaders import SparseRows
 
 _MIN_VARIANCE = 1e-4
+# Sums of squares are not taken as differences of others that are so many times as large
+_MAX_LOST = 10.0
 
 
 class Gaussian(Likelihood):
@@ -76,7 +78,13 @@ class Gaussian(Likelihood):
             The map, a :class:`torch.nn.Linear`.
         """
         variance = self._variance()
-        squares = ScaledSquaresOfMap.apply(x, hidden, head.weight, head.bias, variance.reciprocal())
+        precision = variance.reciprocal()
+        squares = ScaledSquaresOfMap.apply(x, hidden, head.weight, head.bias, precision)
+        whole = precision.detach().index_select(0, x.columns) @ x.values.square()
+        if whole > _MAX_LOST * squares.detach().sum():
+            # Some variable is much larger than it varies
+            library = hidden.new_ones(len(x), 1)
+            return self.log_prob(x, {"mean": head(hidden)}, library)
         return self._of_squares(squares, variance)
 
     @staticmethod

@@ -10,9 +10,9 @@ from scvi import REGISTRY_KEYS, settings
 from scvi.model.base import BaseModelClass
 
 from scsalient._arguments import check_flag, check_integer, check_number
-from scsalient.data import check_values, image_from_registry
+from scsalient.data import check_minibatch, check_values, image_from_registry
 from scsalient.likelihoods import LIKELIHOODS
-from scsalient.loaders import BatchLoader, ConsecutiveBatches, Rows
+from scsalient.loaders import BatchLoader, ConsecutiveBatches, Rows, SparseRows
 from scsalient.model._fields import check_anndata, check_query
 from scsalient.nn import CONV_STRIDE
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from anndata import AnnData
+    from scvi.data import AnnDataManager
     from torch import Tensor
 
     from scsalient.images import ImageDescription
@@ -68,6 +69,8 @@ class LatentModel(BaseModelClass):
     def _start_from_data(self) -> None:
         """Check the registered values and start the decoder at their average."""
         self._checked_managers: set[str] = set()
+        # Latents of an untrained model depend on nothing but the cell, too
+        self.module.eval()
         # Which cells it was trained on; by its name scvi-tools saves it
         self.cells_: str | None = None
         if self.adata is None:
@@ -105,17 +108,15 @@ class LatentModel(BaseModelClass):
     def _check_data(self, adata: AnnData) -> np.ndarray:
         manager = self.get_anndata_manager(adata, required=True)
         self._checked_managers.add(manager.id)
-        return check_values(
-            adata,
-            layer=manager.data_registry[REGISTRY_KEYS.X_KEY].attr_key or None,
-            support=self.module.likelihood.support,
-            likelihood=self._likelihood_name,
-            scale=self._scale,
-        )
+        return check_values(adata, **self._expected_values(manager), scale=self._scale)
 
-    @property
-    def _likelihood_name(self) -> str:
-        return self.init_params_["non_kwargs"]["likelihood"]
+    def _expected_values(self, manager: AnnDataManager) -> dict[str, Any]:
+        """Where the values are, and what the likelihood takes."""
+        return {
+            "layer": manager.data_registry[REGISTRY_KEYS.X_KEY].attr_key or None,
+            "support": self.module.likelihood.support,
+            "likelihood": self.init_params_["non_kwargs"]["likelihood"],
+        }
 
     def _validated(self, adata: AnnData | None) -> AnnData:
         """Data, registered and with checked values."""
@@ -171,7 +172,7 @@ class LatentModel(BaseModelClass):
         positions = _as_positions(indices, adata.n_obs)
         if positions is None:
             positions = np.arange(adata.n_obs)
-        yield from BatchLoader(
+        loader = BatchLoader(
             Rows.of(manager),
             ConsecutiveBatches(
                 positions % adata.n_obs, batch_size=batch_size or settings.batch_size
@@ -179,6 +180,12 @@ class LatentModel(BaseModelClass):
             device=self.module.device,
             storage="host",
         )
+        expected = self._expected_values(manager)
+        for tensors in loader:
+            # They may have changed since all of them were checked, by a normalisation say
+            x = tensors[REGISTRY_KEYS.X_KEY]
+            check_minibatch(x.values if isinstance(x, SparseRows) else x, **expected)
+            yield tensors
 
     def _generator(self) -> torch.Generator:
         """Generator of draws at inference time, seeded by ``scvi.settings.seed`` if it is set."""

@@ -405,7 +405,7 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
         # By the names that the categories have now, and as the column writes them
         roles, column = self._registered_roles(adata), adata.obs[self.roles.condition_key]
         named = {
-            role: _as_text(column[roles == role].unique())
+            role: column.astype(str)[roles == role].unique().tolist()
             for role in (Role.TARGET, Role.BACKGROUND)
         }
         both = sorted(set(named[Role.TARGET]) & set(named[Role.BACKGROUND]))

@@ -196,9 +196,11 @@ class DecodingMixin(LatentModel):
             for kind, size in self.module.n_latent.items()
             if kind in kinds
         }
+        # Of its own: from the same seed, the noise of a Gaussian would be the latents again
+        seed = int(torch.randint(2**62, (), generator=generator, device=device))
         # Loaders and distributions draw from the global generator: seed it, and leave it as it was.
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.manual_seed(generator.initial_seed())
+            torch.manual_seed(seed)
             covariates, library = self._reference_rows(n, batch, rng, indices)
             values = self._decoded(
                 latents, covariates, self._library_or(library, library_size), draw=not give_mean

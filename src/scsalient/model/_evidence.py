@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import torch
+from scipy import sparse
 from scvi import REGISTRY_KEYS
 
 from scsalient import _keys
 from scsalient._arguments import check_integer, check_number
 from scsalient.data import Role
+from scsalient.loaders import Rows
 from scsalient.model._base import LatentModel
 
 if TYPE_CHECKING:
@@ -21,6 +24,8 @@ MIN_CELLS = 20
 # Share of the cells that respond where few do
 FEW = 0.1
 _BLOCK_VALUES = 2_000_000
+# Cells of other data that are looked at for having been trained on
+_MAX_COMPARED = 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,8 +76,8 @@ class SalientEvidence:
         """The outcome in one sentence."""
         if not self.enough_cells:
             return (
-                f"Cannot tell: {MIN_CELLS} held-out cells of each role are needed. Train on more "
-                "cells, or with a smaller `train_size`."
+                f"Cannot tell: {MIN_CELLS} held-out cells of each role are needed. Use data with "
+                "more cells, or hold more of them out with a smaller `train_size`."
             )
         if self.found:
             return "Found: target cells vary in a way that background cells do not."
@@ -130,8 +135,8 @@ class EvidenceMixin(LatentModel):
         Parameters
         ----------
         adata
-            Cells that the model was not trained on, with both roles; `None` for the validation and
-            test cells of the model's own data.
+            Cells that the model was not trained on, with both roles; `None`, or the model's own
+            data, for the validation and test cells of these.
         level
             p-value at or below which something counts as found, in (0, 1).
         n_permutations
@@ -152,8 +157,8 @@ class EvidenceMixin(LatentModel):
         RuntimeError
             When the model is not trained, or gives cells no finite likelihood.
         ValueError
-            When the model's data are not those that it was trained on, or an argument is out of
-            range.
+            When the model's data are not those that it was trained on, other data have cells that
+            it was trained on, or an argument is out of range.
 
         Notes
         -----
@@ -171,7 +176,11 @@ class EvidenceMixin(LatentModel):
             msg = "`evidence` needs a trained model, found an untrained one. Run `train` first."
             raise RuntimeError(msg)
         data = self._validated(adata)
-        indices = np.arange(data.n_obs) if adata is not None else self._held_out()
+        if data is self.adata:
+            indices = self._held_out()
+        else:
+            self._check_not_trained_on(data)
+            indices = np.arange(data.n_obs)
         gains, roles, batches = self._salient_gains(data, indices, batch_size)
         is_target = roles == Role.TARGET
         used = is_target | (roles == Role.BACKGROUND)
@@ -197,6 +206,30 @@ class EvidenceMixin(LatentModel):
             )
             raise ValueError(msg)
         return np.sort(np.concatenate(parts[1:]))
+
+    def _check_not_trained_on(self, adata: AnnData) -> None:
+        """Check that other data have no cell of the name and the values of one trained on."""
+        if self.adata is None or self.train_indices is None or self.cells_ != self._fingerprint():
+            return
+        trained = pd.Series(self.train_indices, self.adata.obs_names[self.train_indices])
+        trained = trained[~trained.index.duplicated()]
+        theirs = np.flatnonzero(adata.obs_names.isin(trained.index))[:_MAX_COMPARED]
+        if not len(theirs):
+            return
+        ours = trained[adata.obs_names[theirs]].to_numpy()
+        values = [
+            Rows.of(self.get_anndata_manager(data, required=True)).load(cells).x
+            for data, cells in ((self.adata, ours), (adata, theirs))
+        ]
+        one, other = (x.toarray() if sparse.issparse(x) else x for x in values)
+        n_same = int((one == other).all(axis=1).sum())
+        if n_same:
+            msg = (
+                "`adata` should have cells that the model was not trained on, found "
+                f"{n_same} of them or more. Pass no `adata` to ask the cells of the model's data "
+                "that were held out."
+            )
+            raise ValueError(msg)
 
     @torch.inference_mode()
     def _salient_gains(

@@ -80,13 +80,15 @@ def check_setup(adata: Any, unknown: Mapping[str, Any]) -> None:
     TypeError
         When the data are no AnnData, or an argument is unknown.
     ValueError
-        When the data are a view.
+        When the data are a view, or a model is loaded with data of other variables.
     """
     check_anndata(adata)
     wrong = [name for name in unknown if name not in _FOR_SCVI]
     if wrong:
         msg = f"`setup_anndata` has no arguments {wrong}. Look at its signature."
         raise TypeError(msg)
+    if unknown.get("source_registry"):
+        _check_variables(adata, _variables(unknown["source_registry"]))
     if adata.is_view:
         copy = "to_memory" if adata.isbacked else "copy"
         msg = (
@@ -116,7 +118,7 @@ def check_query(adata: AnnData, registry: Mapping[str, Any]) -> None:
         When variables or categories differ from those of training.
     """
     states = {key: field["state_registry"] for key, field in registry["field_registries"].items()}
-    _check_variables(adata, np.asarray(states[REGISTRY_KEYS.X_KEY]["column_names"]).astype(str))
+    _check_variables(adata, _variables(registry))
     arguments = registry["setup_args"]
     columns: dict[str, Any] = {name: arguments.get(name) for name in _COLUMNS}
     check_columns(adata, **columns)
@@ -133,6 +135,11 @@ def check_query(adata: AnnData, registry: Mapping[str, Any]) -> None:
                 "known categories."
             )
             raise ValueError(msg)
+
+
+def _variables(registry: Mapping[str, Any]) -> np.ndarray:
+    state = registry["field_registries"][REGISTRY_KEYS.X_KEY]["state_registry"]
+    return np.asarray(state["column_names"]).astype(str)
 
 
 def _check_variables(adata: AnnData, expected: np.ndarray) -> None:

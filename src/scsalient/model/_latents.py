@@ -40,7 +40,8 @@ class LatentsMixin(LatentModel):
             raise ValueError(msg)
         self._check_if_trained(warn=True)
         adata = self._validated(adata)
-        generator = self._generator()
+        # Looking at means leaves PyTorch's own generator as it is
+        generator = None if give_mean or return_dist else self._generator()
         means, variances, draws = [], [], []
         for tensors in self._minibatches(adata, indices, batch_size):
             posterior = self.module.posteriors(tensors)[kind]

@@ -207,7 +207,10 @@ class TrainingMixin(LatentModel):
                 runner.trainer.fit_loop.max_epochs = default_max_epochs(n_steps)
             # After an earlier training the networks are in the mode of evaluation
             self.module.train()
-            runner()
+            try:
+                runner()
+            finally:
+                self.module.eval()
         self.cells_ = self._fingerprint()
         self._check_not_diverged(runner.trainer)
 

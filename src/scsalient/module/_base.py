@@ -335,7 +335,7 @@ class LatentModule(BaseModuleClass):
     ) -> Tensor | None:
         """Log-likelihood of each row without the decoder's outputs, where that is less work.
 
-        Only in training: the gradient does not see what is lost in differences of large sums.
+        Only in training, where the last digits of a sum do not matter.
         """
         likelihood, decoder = self.likelihood, self.decoder
         if not (isinstance(likelihood, Gaussian) and isinstance(decoder, DenseDecoder)):

@@ -40,7 +40,7 @@ def salient(
     adata
         Data after :meth:`scsalient.ContrastiveVAE.embed`.
     color
-        Column or columns of ``.obs``, or genes.
+        Column or columns of ``.obs``, or genes; `None` for a panel without colours.
     components
         Dimensions to draw, counted from 1: two for a scatter, one for a strip for each category.
         `None` for the first two, or the only one.
@@ -75,10 +75,15 @@ def salient(
     if cells not in get_args(Cells):
         msg = f"`cells` should be one of {list(get_args(Cells))}, found {cells!r}."
         raise ValueError(msg)
-    colors = [color] if isinstance(color, str) else list(color or [])
+    colors: list[str | None] = [None]
+    if isinstance(color, str):
+        colors = [color]
+    elif color is not None and len(color):
+        colors = list(color)
+    named = [c for c in colors if c is not None]
     gene_symbols = kwargs.get("gene_symbols")
     genes = gene_names(adata, gene_symbols)
-    missing = [c for c in colors if c not in adata.obs and c not in genes]
+    missing = [c for c in named if c not in adata.obs and c not in genes]
     if missing:
         msg = (
             f"`color` should name columns of `adata.obs` or genes, found {missing}. The columns "
@@ -89,23 +94,25 @@ def salient(
         msg = f"`ax` takes one panel, found {len(colors)} colours. Pass one `color`, or no `ax`."
         raise ValueError(msg)
 
-    shown = shown_cells(adata, colors, cells=cells, key=key, gene_symbols=gene_symbols)
-    mask = kwargs.get("mask_obs")
-    if mask is not None and not isinstance(mask, str):
-        kwargs = kwargs | {"mask_obs": np.asarray(mask)[shown.cells]}
-    if ROLE in shown.adata.obs and not colors:
-        color, colors = ROLE, [ROLE]
-        kwargs = {"title": ""} | kwargs
+    shown = shown_cells(adata, named, cells=cells, key=key, gene_symbols=gene_symbols)
+    mask = kwargs.pop("mask_obs", None)
+    if mask is not None:
+        mask = np.asarray(adata.obs[mask] if isinstance(mask, str) else mask)[shown.cells]
+    if not shown.coloured.all():
+        mask = shown.coloured if mask is None else shown.coloured & mask
+        kwargs = {"na_in_legend": False} | kwargs
+        if not named:
+            colors = [ROLE] * len(colors)
+            kwargs = {"title": ""} | kwargs
+    kwargs["mask_obs"] = mask
     if len(chosen) == 1:
         axes = strip(shown, colors, component=chosen[0], **kwargs)
     else:
-        if not shown.coloured.all():
-            kwargs = {"mask_obs": shown.coloured, "na_in_legend": False} | kwargs
         dimensions = (chosen[0] - 1, chosen[1] - 1)
         drawn = sc.pl.embedding(
             shown.adata,
             shown.basis,
-            color=color,
+            color=colors,
             dimensions=dimensions,
             show=False,
             save=False,

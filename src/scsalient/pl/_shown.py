@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
 
-ROLE = "cells"
+# No name that a user would give a column
+ROLE = "_scsalient_role"
 Cells = Literal["target", "contrast", "all"]
 
 
@@ -23,7 +24,7 @@ Cells = Literal["target", "contrast", "all"]
 class Shown:
     """A small copy of the drawn cells, and which of them get a colour of their own.
 
-    Where some are grey and no colour was asked for, ``.obs["cells"]`` colours the others.
+    Where some are grey and no colour was asked for, a column of ``.obs`` colours the others.
 
     Attributes
     ----------

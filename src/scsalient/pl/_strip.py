@@ -24,7 +24,7 @@ _DEFAULT_COLUMNS = 4
 
 def strip(
     shown: Shown,
-    colors: Sequence[str],
+    colors: Sequence[str | None],
     *,
     component: int,
     ax: Axes | None = None,
@@ -38,7 +38,7 @@ def strip(
     shown
         Cells to draw.
     colors
-        Columns of ``.obs`` and genes; empty for one panel without colours.
+        Columns of ``.obs`` and genes; `None` for a panel without colours.
     component
         Dimension to draw, counted from 1.
     ax
@@ -52,7 +52,7 @@ def strip(
     -------
     The axes, one for each colour.
     """
-    panels: list[str | None] = list(colors) or [None]
+    panels = list(colors)
     if ax is not None:
         axes = [ax]
     else:
@@ -94,7 +94,6 @@ def _draw(axis: Axes, shown: Shown, color: str | None, *, component: int, **kwar
         adata,
         "strip",
         color=color,
-        mask_obs=None if shown.coloured.all() else shown.coloured,
         ax=axis,
         show=False,
         **({"legend_loc": None} if is_discrete else {}) | {"na_in_legend": False} | kwargs,

@@ -128,6 +128,7 @@ def _panels(history: Any, terms: Sequence[str | Sequence[str]] | None) -> dict[s
         kept = [t for t in logged if not (t in _SUMS and _SUMS[t] in logged)]
         found = {title: [t for t in some if t in kept] for title, some in _PANELS.items()}
         return {title: panel for title, panel in found.items() if panel}
+    terms = [terms] if isinstance(terms, str) else terms
     chosen = [[panel] if isinstance(panel, str) else list(panel) for panel in terms]
     unknown = [term for panel in chosen for term in panel if term not in logged]
     if unknown or not all(chosen) or not chosen:

@@ -117,15 +117,22 @@ class VAETrainingPlan(TrainingPlan):
         return self._progress(within)
 
     def _progress(self, share_of_epoch: float) -> float:
-        if not self._n_planned:
-            return 1.0
-        return min(1.0, (self.current_epoch + share_of_epoch) / self._n_planned)
+        epochs, steps = self._planned
+        shares = []
+        if epochs:
+            shares.append((self.current_epoch + share_of_epoch) / epochs)
+        if steps:
+            # Then each of Lightning's batches is one
+            shares.append(self.global_step / steps)
+        return min(1.0, max(shares, default=1.0))
 
     @property
-    def _n_planned(self) -> int:
-        """Planned epochs; zero when nobody knows."""
+    def _planned(self) -> tuple[int, int]:
+        """Planned epochs and steps; zero when nobody knows."""
         trainer = getattr(self, "_trainer", None)
-        return 0 if trainer is None or trainer.max_epochs is None else max(0, trainer.max_epochs)
+        limits = (None, None) if trainer is None else (trainer.max_epochs, trainer.max_steps)
+        epochs, steps = (max(0, limit or 0) for limit in limits)
+        return epochs, steps
 
     @property
     def kl_weight(self) -> float:
@@ -142,7 +149,8 @@ class VAETrainingPlan(TrainingPlan):
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """Objective of a minibatch."""
-        weights = self._weights(self.progress)
+        self._progress_before = self.progress
+        weights = self._weights(self._progress_before)
         _, _, loss_output = self.forward(batch, loss_kwargs=weights)
         self._record(loss_output, "train", kl_weight=weights["kl_weight"])
         self._log_at_end_of_epoch()
@@ -151,12 +159,12 @@ class VAETrainingPlan(TrainingPlan):
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Count the weights in, if the end is near."""
         if not isinstance(batch, Minibatches):
-            self._end_step(self.progress)
+            self._end_step(self._progress_before)
 
     def _end_step(self, progress: float) -> None:
         """Count the weights in after a step before which so much of the training was done."""
         share = self._weight_averaging
-        if share and self._n_planned and progress >= 1 - share:
+        if share and any(self._planned) and progress >= 1 - share:
             self._weight_mean.add(self.module)
 
     def on_validation_start(self) -> None:
@@ -251,7 +259,7 @@ class VAETrainingPlan(TrainingPlan):
         checkpoint["rng_state"] = torch.get_rng_state()
         if self.device.type == "cuda":
             checkpoint["cuda_rng_state"] = torch.cuda.get_rng_state(self.device)
-        checkpoint["weight_mean"] = self._weight_mean.state_dict() | {"epochs": self._n_planned}
+        checkpoint["weight_mean"] = self._weight_mean.state_dict() | {"planned": self._planned}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take up the mean of the weights, and remember the state of the random generators."""
@@ -259,7 +267,7 @@ class VAETrainingPlan(TrainingPlan):
         state = checkpoint.get("weight_mean")
         if state is not None:
             self._weight_mean.load_state_dict(state)
-            self._is_longer = state["epochs"] != self._n_planned
+            self._is_longer = tuple(state["planned"]) != self._planned
 
     def on_train_epoch_start(self) -> None:
         """Go on from the random state of the checkpoint, if there is one."""
@@ -339,7 +347,8 @@ class ContrastiveTrainingPlan(VAETrainingPlan):
         if isinstance(batch, Minibatches):
             loss = self._replay(batch) if self._can_replay else self._take_steps(batch)
         else:
-            loss = self._take_step(batch, self.progress)
+            self._progress_before = self.progress
+            loss = self._take_step(batch, self._progress_before)
         self._log_at_end_of_epoch()
         # Lightning does not step on it; callbacks look at it.
         return loss

@@ -28,11 +28,12 @@ class InterruptibleTrainRunner(TrainRunner):
 
     @contextmanager
     def _stop_on_interrupt(self) -> Iterator[None]:
-        # Python delivers signals to the main thread only.
-        if threading.current_thread() is not threading.main_thread():
+        previous = signal.getsignal(signal.SIGINT)
+        # Python delivers signals to the main thread only, and where it is embedded in another
+        # programme, the handler may be that one's own
+        if threading.current_thread() is not threading.main_thread() or previous is None:
             yield
             return
-        previous = signal.getsignal(signal.SIGINT)
         n_pressed = 0
 
         def stop(signum: int, frame: Any) -> None:
@@ -41,6 +42,9 @@ class InterruptibleTrainRunner(TrainRunner):
             if n_pressed > 1:
                 raise KeyboardInterrupt
             self.trainer.should_stop = True
+            # Whoever presses it wants no minimum
+            self.trainer.fit_loop.min_epochs = 0
+            self.trainer.fit_loop.epoch_loop.min_steps = 0
 
         signal.signal(signal.SIGINT, stop)
         try:

@@ -136,7 +136,7 @@ def demo(
 ) -> None:
     """Compare with other methods on 700 blood cells in which half of the treated ones respond.
 
-    Takes about a minute, and prints how well each method tells responders from the other
+    Takes less than a minute, and prints how well each method tells responders from the other
     treated cells, without having been told who responds.
     """
     from scsalient.cli._demo import run_demo

@@ -39,6 +39,8 @@ class ConditionRoles:
     target
         Categories whose cells are target; `None` makes every other category a target,
         also one that turns up later, in query data.
+    known
+        Categories that registration saw.
     """
 
     condition_key: str

@@ -96,7 +96,7 @@ def celeba(
     FileNotFoundError
         When the folder of photographs or the table is missing.
     TypeError
-        When a number is none.
+        When a size or another number is not a number.
     ValueError
         When a number is out of range, an attribute unknown, the table incomplete, or a photograph
         missing or unreadable.

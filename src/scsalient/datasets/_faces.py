@@ -89,7 +89,7 @@ def faces(
     ImportError
         When Pillow is missing.
     TypeError
-        When a number is none.
+        When a size or another number is not a number.
     ValueError
         When a number is out of range, or an accessory or style unknown.
 

@@ -92,8 +92,9 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
         Weight of the pull of the background cells' salient posterior to zero, which keeps the
         background out of ``s``.
     transplant_weight
-        Weight of the surprise of the salient encoder at background cells into which the effect of
-        a target cell's ``s`` was put and which it should find again, whatever else varies.
+        Weight of the transplant: the decoder adds the effect of a target cell's ``s`` to
+        background cells, and the salient encoder should find that ``s`` again (its negative log
+        density, in nats), whatever else varies.
 
     Notes
     -----
@@ -265,7 +266,8 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
         KeyError
             When a column or layer is missing.
         TypeError
-            When the data are no AnnData or no numbers, or an argument is of the wrong type.
+            When ``adata`` is not an AnnData, its values are not numeric, or an argument is of the
+            wrong type.
         ValueError
             When a column has missing values, a category is unknown, or a group has no cells.
 
@@ -532,7 +534,7 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
         Raises
         ------
         ValueError
-            When dimensions or limits are out of range.
+            When dimensions or limits are out of range, or the model has no data.
         """
         return self._sweep(
             "salient",

@@ -32,8 +32,9 @@ class CriticismMixin(LatentModel):
         """Evidence lower bound of cells, in nats per cell (paper eq. 3 and 4).
 
         As in scvi-tools, higher is better; ``model.history["elbo_train"]`` has the other sign.
-        Background cells count with ``s = 0`` and without the salient KL term. The likelihood is
-        that of the values that the model sees: images from 0 to 255 count as 0 to 1.
+        In a contrastive model background cells count with ``s = 0`` and without the salient KL
+        term. The likelihood is that of the values that the model sees: images from 0 to 255 count
+        as 0 to 1.
 
         Parameters
         ----------
@@ -50,7 +51,13 @@ class CriticismMixin(LatentModel):
 
         Returns
         -------
-        The mean, or one value per cell, shape ``(n_cells,)``.
+        The mean, or one value per cell, shape ``(n_cells,)``. Of an untrained model too, with a
+        warning.
+
+        Raises
+        ------
+        TypeError, ValueError
+            When a number is no integer of at least 1, or the data do not fit the model.
         """
         log_prob, kl = self._elbo_terms(adata, indices, n_samples, batch_size)
         elbo = log_prob - kl
@@ -75,6 +82,11 @@ class CriticismMixin(LatentModel):
         Returns
         -------
         The mean, or one value per cell, shape ``(n_cells,)``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As in :meth:`get_elbo`.
         """
         log_prob, _ = self._elbo_terms(adata, indices, n_samples, batch_size)
         return float(-log_prob.mean()) if return_mean else -log_prob

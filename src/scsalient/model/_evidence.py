@@ -41,7 +41,7 @@ class SalientEvidence:
         Share of the random exchanges of the two roles with at least as large a difference of the
         gains.
     level
-        p-value below which something counts as found.
+        p-value at or below which something counts as found.
     """
 
     target_gains: np.ndarray

@@ -106,7 +106,8 @@ class TrainingMixin(LatentModel):
             Column of ``.obs`` with a label, for instance the treatment. Its silhouette in the
             latents (of a contrastive model: in the salient latents of target cells, at most 2,000)
             is logged as ``silhouette_validation`` after each epoch, for a search over settings or
-            as ``early_stopping_monitor``. The label takes no part in training.
+            as ``early_stopping_monitor``. The label takes no part in training. In
+            ``model.history`` only if the first training of the model had it.
         checkpoint_path
             File to keep the whole state of training in, written after each epoch. A later
             ``train(..., ckpt_path=...)`` of a model with the same arguments goes on from it.

@@ -66,12 +66,18 @@ def test_the_cells_of_the_paper_where_they_are_at_hand(tmp_path, monkeypatch):
     monkeypatch.setattr(
         datasets, "zheng_2017", lambda *, root: asked.append(root) or adata.copy(), raising=True
     )
-    table = experiments.rna_seq(trials=1, max_epochs=1, data="marrow", output_dir=tmp_path)
-    assert asked == ["marrow"]
+    root = tmp_path / "marrow"
+    root.mkdir()
+    table = experiments.rna_seq(trials=1, max_epochs=1, data=root, output_dir=tmp_path)
+    assert asked == [root]
     assert table["method"].tolist() == METHODS
     assert table["data"].eq("zheng_2017").all()
     assert "silhouette_cell_type" not in table
     assert table["silhouette"].between(-1, 1).all()
+    # Other files are other trials
+    (root / "new.tar.gz").touch()
+    experiments.rna_seq(trials=1, max_epochs=1, data=root, output_dir=tmp_path)
+    assert len(pd.read_csv(tmp_path / "rna_seq.csv")) == 2 * len(METHODS)
 
 
 def test_no_trials(tmp_path):

@@ -16,7 +16,7 @@ from scsalient._arguments import check_integer
 from scsalient.experiments._drawing import new_figure, save_figure, scatter_grid
 from scsalient.experiments._fitting import fit_contrastive, fit_standard, n_epochs
 from scsalient.experiments._presets import DEFAULT, PAPER, PRESETS
-from scsalient.experiments._trials import run_trials
+from scsalient.experiments._trials import fingerprint, run_trials
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -97,12 +97,14 @@ def rna_seq(
         trials, max_epochs = min(trials, _QUICK_TRIALS), max_epochs or _QUICK_EPOCHS
     folder = Path(output_dir)
     if data is None:
-        name, cells = _BUNDLED, datasets.pbmc_response(seed=0)
+        name, cells, files = _BUNDLED, datasets.pbmc_response(seed=0), {}
     else:
         name, cells = _ZHENG, datasets.zheng_2017(root=data)
+        # Other files are other data
+        files = {"files": fingerprint(Path(data))}
         cells.layers[_keys.LAYER_COUNTS] = cells.X
     adata = _prepared(cells)
-    methods = list(_methods(name, max_epochs))
+    methods = [method | files for method in _methods(name, max_epochs)]
     settings = [method | {"seed": seed + i} for method in methods for i in range(trials)]
     results = run_trials(
         functools.partial(_trial, adata),

@@ -24,7 +24,7 @@ _MAX_GAP = 8
 _MAX_SHARE_OF_ZEROS = 0.1
 _ROWS_AT_ONCE = 4096
 # Share of entries up to which products that leave zeros out are the faster ones
-_MAX_DENSITY = 0.2
+_MAX_DENSITY = 0.3
 
 
 class Rows:

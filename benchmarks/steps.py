@@ -53,7 +53,7 @@ class Steps:
 
     def __init__(self, kind: str, adata: AnnData, likelihood: str) -> None:
         self.model = make_model(kind, adata, likelihood)
-        self.module = self.model.module
+        self.module = self.model.module.train()
         contrastive = kind != STANDARD
         plan = (ContrastiveTrainingPlan if contrastive else VAETrainingPlan)(self.module)
         made = plan.configure_optimizers()

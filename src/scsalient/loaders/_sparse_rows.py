@@ -74,8 +74,14 @@ class SparseRows:
         return torch.from_numpy(self._csr.toarray())
 
     def dense_rows(self, rows: Tensor) -> Tensor:
-        """As :meth:`dense`, of some rows."""
-        return torch.from_numpy(self._csr[rows.numpy()].toarray())
+        """As :meth:`dense`, of a few rows."""
+        values, columns = self.values.numpy(), self.columns.numpy()
+        found = np.zeros((len(rows), self.n_columns), values.dtype)
+        ends = self.ends.tolist()
+        for i, row in enumerate(rows.tolist()):
+            entries = slice(ends[row], ends[row + 1])
+            found[i, columns[entries]] = values[entries]
+        return torch.from_numpy(found)
 
     @cached_property
     def _csr(self) -> sparse.csr_matrix:

@@ -8,6 +8,7 @@ from anndata import AnnData
 from scipy import sparse
 from sklearn.decomposition import PCA
 
+from factories import make_counts
 from scsalient.baselines import contrastive_pca
 from scsalient.metrics import silhouette
 
@@ -121,3 +122,29 @@ def test_variable_genes_that_are_neither_true_nor_false(values):
     adata.var["highly_variable"] = np.resize(np.array(values, dtype=object), adata.n_vars)
     with pytest.raises(ValueError, match="should be true or false for every gene"):
         contrastive_pca(adata, "condition", "control", alpha=1.0)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "error", "message"),
+    [
+        ({"seed": None}, TypeError, "`seed` should be an integer"),
+        ({"n_clusters": "x"}, TypeError, "`n_clusters` should be an integer"),
+        ({"key_added": "a/b"}, ValueError, "`key_added` should be a name for `.obsm`"),
+        ({"key_added": None}, ValueError, "`key_added` should be a name for `.obsm`"),
+    ],
+)
+def test_bad_arguments_leave_the_data_alone(kwargs, error, message):
+    adata = make_counts()
+    adata.X = adata.X.log1p()
+    with pytest.raises(error, match=message):
+        contrastive_pca(adata, "condition", "control", alpha=1.0, **kwargs)
+    assert not adata.obsm
+    assert not adata.varm
+
+
+@pytest.mark.parametrize("alpha", [np.array(1.0), pd.Series([1.0])])
+def test_alpha_in_an_array(alpha):
+    adata = make_counts()
+    adata.X = adata.X.log1p()
+    contrastive_pca(adata, "condition", "control", alpha=alpha)
+    assert adata.uns["cpca"]["alpha"] == 1.0

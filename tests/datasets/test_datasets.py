@@ -57,8 +57,12 @@ def test_pbmc_follow_the_seed(pbmc):
 
 
 def test_pbmc_bad_arguments():
-    with pytest.raises(ValueError, match="`effect` and `batch_effect` should be at least 0"):
+    with pytest.raises(ValueError, match=r"`effect` should be a number in \[0, 10\], found -1"):
         datasets.pbmc_response(effect=-1)
+    with pytest.raises(ValueError, match="`effect` should be a number"):
+        datasets.pbmc_response(effect=np.nan)
+    with pytest.raises(TypeError, match="`n_response_genes` should be an integer"):
+        datasets.pbmc_response(n_response_genes=2.5)
     with pytest.raises(ValueError, match="should together be at most 765"):
         datasets.pbmc_response(n_response_genes=700)
 
@@ -102,8 +106,10 @@ def test_simulation_follows_the_seed_across_chunks():
     ("kwargs", "message"),
     [
         ({"n_genes": 0}, "`n_genes` should be an integer of at least 1"),
-        ({"target_fraction": 2}, "`target_fraction` should lie"),
-        ({"library_size": 0}, "`library_size` and"),
+        ({"target_fraction": 2}, r"`target_fraction` should be a number in \[0, 1\]"),
+        ({"library_size": 0}, "`library_size` should be a finite number above 0"),
+        ({"effect": np.nan}, "`effect` should be a finite number of at least 0"),
+        ({"n_background_factors": -1}, "`n_background_factors` should be an integer of at least"),
     ],
 )
 def test_simulate_bad_arguments(kwargs, message):
@@ -170,3 +176,17 @@ def test_kang_reads_a_local_file(kang_subset):
 def test_kang_missing_local_file():
     with pytest.raises(FileNotFoundError, match="`path` should name"):
         datasets.kang_2018(path="nowhere.h5ad")
+
+
+def test_a_download_that_is_locked_stays(tmp_path, monkeypatch):
+    file = tmp_path / "kang_2018.h5ad"
+    _write_kang(file)
+
+    def locked(_):
+        msg = "unable to lock file"
+        raise BlockingIOError(11, msg)
+
+    monkeypatch.setattr(anndata, "read_h5ad", locked)
+    with pytest.raises(BlockingIOError):
+        datasets.kang_2018(cache_dir=tmp_path)
+    assert file.exists()

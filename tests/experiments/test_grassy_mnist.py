@@ -50,7 +50,7 @@ def test_other_files_in_the_folder_are_other_data(tmp_path):
     found = []
     for n in (6, 9):
         write(n)
-        files = check_grassy_folder(tmp_path)
+        files = check_grassy_folder(tmp_path, output_dir=tmp_path / "results")
         given = grassy_settings("paper", tmp_path, max_epochs=1, n_background=5, **files)
         found.append((given["files"], int(is_target(grassy_data(given)).sum())))
     assert [n for _, n in found] == [6, 9]

@@ -121,11 +121,30 @@ def test_a_damaged_table_is_named(tmp_path, content):
 
 
 def test_files_have_a_fingerprint(tmp_path):
+    results = tmp_path / "results"
+    name = functools.partial(fingerprint, tmp_path, without=results)
     (tmp_path / "a").write_text("one")
-    before = fingerprint(tmp_path)
-    assert fingerprint(tmp_path) == before
+    before = name()
+    assert name() == before
+    # Neither results nor what other programmes leave
+    results.mkdir()
+    (results / "table.csv").write_text("1")
+    (tmp_path / ".DS_Store").write_text("1")
+    assert name() == before
     (tmp_path / "grass").mkdir()
     (tmp_path / "grass" / "b").write_text("two")
-    after = fingerprint(tmp_path)
-    (tmp_path / "a").write_text("longer")
-    assert len({before, after, fingerprint(tmp_path)}) == 3
+    after = name()
+    (tmp_path / "a").write_text("ONE")
+    assert len({before, after, name()}) == 3
+    # The results around the data leave nothing out
+    assert fingerprint(tmp_path / "grass", without=tmp_path) != fingerprint(
+        results, without=tmp_path
+    )
+
+
+def test_numbers_come_back_to_the_last_bit_and_text_as_it_is(tmp_path):
+    csv, settings = tmp_path / "table.csv", some(*range(40), method="NA")
+    run = functools.partial(run_trials, draw, settings, csv=csv)
+    first, again = run().table, run().table
+    assert again["drawn"].tolist() == first["drawn"].tolist()
+    assert again["method"].eq("NA").all()

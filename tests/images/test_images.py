@@ -145,3 +145,25 @@ def test_errors(call, error, message):
 
 def test_data_without_an_entry_are_no_images():
     assert images.describe(anndata.AnnData(np.zeros((2, 3)))) is None
+
+
+def test_arrays_and_data_do_not_share_memory():
+    array = np.random.default_rng(0).random((6, 8, 8)).astype(np.float32)
+    before = array.copy()
+    adata = images.to_anndata(array, layers={"raw": array})
+    adata.X *= 2
+    np.testing.assert_array_equal(array, before)
+    np.testing.assert_array_equal(adata.layers["raw"].reshape(array.shape), before)
+    images.from_anndata(adata)[:] = 0
+    assert adata.X.max() > 0
+
+
+@pytest.mark.parametrize("shape", [(4, 6), (4, 6, 3)])
+def test_pixels_in_another_order_are_no_images(shape):
+    adata = images.to_anndata(np.random.default_rng(0).random((5, *shape)))
+    mixed = adata[:, np.random.default_rng(1).permutation(adata.n_vars)].copy()
+    with pytest.raises(ValueError, match="found the variables in another order. Run `adata = "):
+        images.describe(mixed)
+    names = ["row", "column", "channel"][: len(shape)]
+    sorted_again = mixed[:, mixed.var.sort_values(names).index].copy()
+    np.testing.assert_array_equal(images.from_anndata(sorted_again), images.from_anndata(adata))

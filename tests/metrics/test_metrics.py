@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from scsalient import metrics
@@ -86,3 +87,13 @@ def test_independence_of_what_is_not_finite_or_too_few():
 def test_independence_bad_shapes():
     with pytest.raises(ValueError, match="of the same four or more cells"):
         metrics.independence(np.ones((5, 1)), np.ones((6, 1)))
+
+
+@pytest.mark.parametrize("form", [list, pd.Series, np.array])
+def test_missing_labels_are_told_in_any_form(form):
+    latent = np.random.default_rng(0).normal(size=(12, 2))
+    labels = ["a"] * 5 + ["b"] * 5 + [None] * 2
+    with pytest.raises(ValueError, match="`labels` should have no missing value, found 2"):
+        metrics.silhouette(latent, form(labels))
+    with pytest.raises(ValueError, match="`labels` should have one axis, found 2"):
+        metrics.silhouette(latent, pd.DataFrame({"x": labels}).to_numpy())

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import scvi
 import torch
+from anndata import read_h5ad
 from lightning.pytorch.callbacks import Callback
 from scipy import sparse
 
@@ -245,8 +246,18 @@ def test_sweep_covers_the_grid(trained):
     np.testing.assert_array_equal(grid.obs["salient_1"], np.tile([-1, 0, 1], 3))
     assert list(grid.var_names) == list(trained.adata.var_names)
     np.testing.assert_allclose(grid.X.sum(1), 1e4, rtol=1e-4)
-    with pytest.raises(ValueError, match="`dims` should be distinct"):
+    with pytest.raises(ValueError, match="`dims` should be an integer from 0 to 1, found 5"):
         trained.sweep(dims=(0, 5))
+    with pytest.raises(ValueError, match="`dims` should be distinct"):
+        trained.sweep(dims=(1, 1))
+    for dims in ([True], [0.0]):
+        with pytest.raises(TypeError, match="`dims` should be an integer"):
+            trained.sweep(dims=dims)
+    for limits in ((1, 1), (2, 1), (0, np.inf)):
+        with pytest.raises(ValueError, match="`limits` should be two finite numbers that rise"):
+            trained.sweep(limits=limits)
+    near = trained.sweep(dims=[0], limits=iter((1e6, 1e6 + 0.1)), n_steps=5)
+    assert near.obs["salient_0"].nunique() == 5
 
 
 def test_generate_draws_counts_with_the_libraries_of_the_data(trained):
@@ -452,7 +463,7 @@ def test_batches_without_cells_are_not_decoded():
     adata = make_counts()
     adata.obs["batch"] = pd.Categorical(adata.obs["batch"], categories=["a", "b", "gone"])
     model = make_trained(adata, setup={"batch_key": "batch"})
-    with pytest.raises(ValueError, match="`batch` should have cells in the data of the model"):
+    with pytest.raises(ValueError, match="`batch` should be one that the model has seen"):
         model.denoise(batch="gone")
 
 
@@ -528,9 +539,49 @@ def test_values_that_changed_since_are_refused(likelihood, own):
     model = make_trained(adata, likelihood=likelihood)
     data = adata if own else adata.copy()
     model.embed(data)
-    data.X.data[3:5] = {"nb": 0.5, "bernoulli": 3.0, "gaussian": np.nan}[likelihood]
+    data.X.data[3:5] = {"nb": 0.5, "bernoulli": 3.0, "gaussian": np.inf}[likelihood]
     expected = {"nb": "expects integer counts", "bernoulli": "expects values from 0 to 1"}
     message = expected.get(likelihood, "should hold finite numbers, found 2 NaN")
     for use in (model.embed, model.get_elbo):
         with pytest.raises(ValueError, match=message):
             use(data)
+
+
+def test_batches_that_were_seen_in_training_are_those_that_count(tmp_path):
+    adata = make_counts(other=["x", "y"] * 50)
+    adata.obs["batch"] = pd.Categorical(adata.obs["batch"], categories=["a", "b", "never"])
+    model = make_trained(adata, setup={"batch_key": "batch"})
+    query = make_counts(seed=1)
+    expected = model.get_latent_representation(query)
+    # Whatever else the data are registered for meanwhile
+    StandardVAE.setup_anndata(adata, batch_key="other")
+    model.denoise(batch="b")
+    np.testing.assert_array_equal(model.get_latent_representation(query), expected)
+    # Whatever data the model is loaded with, if any
+    model.save(str(tmp_path / "model"))
+    some = adata[adata.obs["batch"] == "a"].copy()
+    for data in (some, False):
+        loaded = ContrastiveVAE.load(str(tmp_path / "model"), adata=data, accelerator="cpu")
+        np.testing.assert_allclose(loaded.get_latent_representation(query), expected, rtol=1e-5)
+        if data is some:
+            assert loaded.denoise(batch="b").shape == some.shape
+        unseen = query.copy()
+        unseen.obs["batch"] = ["a"] * 90 + ["never"] * 10
+        with pytest.raises(ValueError, match="seen cells, found .'never'"):
+            loaded.get_latent_representation(unseen)
+
+
+def test_cells_emptied_since_are_refused():
+    adata = make_counts()
+    model = make_trained(adata)
+    adata.X = sparse.csr_matrix(adata.X.toarray() * (np.arange(100) != 5)[:, None])
+    with pytest.raises(ValueError, match="at least one count, found 1 empty cells"):
+        model.get_elbo()
+
+
+def test_a_view_of_a_file_is_refused(tmp_path):
+    make_counts().write_h5ad(tmp_path / "cells.h5ad")
+    model = make_trained()
+    backed = read_h5ad(tmp_path / "cells.h5ad", backed="r")
+    with pytest.raises(ValueError, match="view of one that lies in a file. Run `adata = adata.to"):
+        model.get_latent_representation(backed[:20])

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import scanpy as sc
 from anndata import AnnData
+from scipy import sparse
 
 from factories import make_trained
 from scsalient import images, pl
@@ -264,3 +265,18 @@ def test_long_labels_are_written_small_and_cut_short():
     assert texts[1].get_text() == "a label"
     assert texts[2].get_text().startswith("word word")
     assert texts[2].get_text().endswith("\N{HORIZONTAL ELLIPSIS}")
+
+
+def test_labels_are_no_formulas(tmp_path):
+    axis = pl.image_grid(np.zeros((2, 8, 8)), ["a$b^$", "$c_"], show=False)
+    axis.figure.savefig(tmp_path / "grid.png")
+    assert [text.get_text() for text in axis.texts] == ["a$b^$", "$c_"]
+
+
+def test_sparse_sweeps_of_genes():
+    swept = make_trained().sweep(dims=[0], n_steps=5)
+    expected = pl.sweep(swept, show=False).images[0].get_array()
+    swept.X = sparse.csr_matrix(swept.X)
+    np.testing.assert_allclose(pl.sweep(swept, show=False).images[0].get_array(), expected)
+    with pytest.raises(ValueError, match="`vmin` and `vmax` are of images"):
+        pl.sweep(swept, vmin=-1, show=False)

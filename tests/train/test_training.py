@@ -13,7 +13,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from factories import QUIET, make_counts, make_model, make_trained
-from scsalient import ContrastiveVAE
+from scsalient import ContrastiveVAE, StandardVAE
 from scsalient.loaders import RoleDataSplitter, RowsOnDevice
 from scsalient.model._training import default_max_epochs
 from scsalient.train import ContrastiveTrainingPlan
@@ -297,3 +297,27 @@ def test_default_epochs():
 def test_unequal_groups_train():
     model = make_trained(make_counts(n_target=300, n_background=30))
     assert model.is_trained
+
+
+def test_an_optimiser_of_ones_own():
+    model = make_model()
+
+    def creator(parameters):
+        return torch.optim.Adam([p for p in parameters if p.requires_grad], lr=1e-3)
+
+    model.train(1, plan_kwargs={"optimizer": "Custom", "optimizer_creator": creator}, **QUIET)
+    groups = model.trainer.optimizers[0].param_groups
+    own = {id(p) for p in model.module.discriminator.parameters()}
+    assert {id(p) for p in groups[1]["params"]} == own
+    with pytest.raises(ValueError, match="should have `optimizer='Custom'` beside"):
+        make_model().train(1, plan_kwargs={"optimizer_creator": creator}, **QUIET)
+    with pytest.raises(TypeError, match="`plan_kwargs` should be a dict with names among"):
+        make_model().train(1, plan_kwargs={"update_only_decoder": True}, **QUIET)
+
+
+def test_a_plateau_of_no_validation_cells():
+    adata = make_counts()
+    StandardVAE.setup_anndata(adata)
+    model = StandardVAE(adata, n_hidden=8)
+    with pytest.raises(ValueError, match="`reduce_lr_on_plateau` watches a term of validation"):
+        model.train(2, train_size=1.0, plan_kwargs={"reduce_lr_on_plateau": True}, **QUIET)

@@ -9,6 +9,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import pandas as pd
 from scipy import linalg, sparse
 from scipy.sparse.linalg import eigsh
 from sklearn.cluster import KMeans
@@ -162,6 +163,14 @@ def contrastive_pca(
         "n_components", n_components, low=1, high=data.shape[1], meaning="the number of genes used"
     )
     alphas = _alphas(alpha)
+    check_integer("seed", seed, low=0)
+    check_integer("n_clusters", n_clusters, low=2)
+    if not isinstance(key_added, str) or not key_added or "/" in key_added:
+        msg = (
+            "`key_added` should be a name for `.obsm`, without '/', which files cannot have in it, "
+            f"found {key_added!r}."
+        )
+        raise ValueError(msg)
 
     in_target, in_background = role == Role.TARGET, role == Role.BACKGROUND
     for name, mask in (("target", in_target), ("background", in_background)):
@@ -278,7 +287,9 @@ def _alphas(alpha: Any) -> np.ndarray:
             )
             raise ValueError(msg)
         return _AUTO_ALPHAS.copy()
-    values = list(alpha) if isinstance(alpha, Sequence | np.ndarray) else [alpha]
+    if isinstance(alpha, np.ndarray | pd.Series):
+        alpha = np.atleast_1d(alpha).tolist()
+    values = list(alpha) if isinstance(alpha, Sequence) else [alpha]
     wrong = [v for v in values if isinstance(v, bool) or not isinstance(v, Real)]
     if wrong:
         msg = (

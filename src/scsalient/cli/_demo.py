@@ -115,6 +115,9 @@ def _embed(adata: AnnData, target: np.ndarray, *, seed: int, max_epochs: int | N
         typer.echo(f"Training {type(model).__name__} ...")
         with redirect_stdout(sys.stderr):
             model.train(max_epochs, accelerator="cpu", enable_progress_bar=sys.stderr.isatty())
+        if len(model.history["train_loss"]) < model.trainer.max_epochs:
+            # Of half a training nothing can be compared
+            raise KeyboardInterrupt
         model.embed(adata)
 
     # After training: scanpy's numba raises the number of threads, which slows the many small

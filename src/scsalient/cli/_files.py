@@ -82,7 +82,8 @@ def written_whole(output: Path) -> Iterator[Path]:
     Path to write to. On an error or an interrupt the file is removed and ``output`` stays as
     it was.
     """
-    part = output.with_name(f".{output.name}.{os.getpid()}.part")
+    # A short name: that of the file may be as long as names can be
+    part = output.with_name(f".{os.getpid()}.part{output.suffix}")
     try:
         yield part
         os.replace(part, output)

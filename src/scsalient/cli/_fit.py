@@ -123,10 +123,11 @@ def _check_paths(options: FitOptions) -> None:
     model_dir = options.model_dir
     if model_dir is None:
         return
-    if model_dir.absolute() == options.output.absolute():
+    output = options.output.resolve()
+    if output in (model_dir.resolve(), *model_dir.resolve().parents):
         msg = (
-            f"`--model-dir` and `--output` should differ, found {str(model_dir)!r} for both. The "
-            "model needs a folder of its own."
+            f"`--model-dir` and `--output` should differ, found {str(model_dir)!r} and "
+            f"{str(options.output)!r}. The model needs a folder of its own."
         )
         raise ValueError(msg)
     if model_dir.is_dir():

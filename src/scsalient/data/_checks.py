@@ -124,13 +124,17 @@ def _where(layer: str | None) -> str:
     return "adata.X" if layer is None else f"adata.layers[{layer!r}]"
 
 
-def check_minibatch(x: Any, *, layer: str | None, support: Support, likelihood: str) -> None:
+def check_minibatch(
+    x: Any, totals: Any, *, layer: str | None, support: Support, likelihood: str
+) -> None:
     """Check some cells as :func:`check_values` has checked all, in case they changed since.
 
     Parameters
     ----------
     x
         Stored values in units of the scale, a tensor.
+    totals
+        Their sum for each cell, shape ``(n_cells,)``.
     layer, support, likelihood
         As in :func:`check_values`.
 
@@ -139,9 +143,11 @@ def check_minibatch(x: Any, *, layer: str | None, support: Support, likelihood: 
     ValueError
         As there.
     """
-    is_fine = x.isfinite().all() if support == "real" else (x >= 0).all()
+    is_fine = x.isfinite().all()
+    if support != "real":
+        is_fine &= (x >= 0).all()
     if support == "counts":
-        is_fine &= (x == x.round()).all()
+        is_fine &= (x == x.round()).all() & (totals > 0).all()
     elif support == "unit":
         is_fine &= (x <= 1).all()
     if is_fine:
@@ -154,6 +160,7 @@ def check_minibatch(x: Any, *, layer: str | None, support: Support, likelihood: 
         )
         raise ValueError(msg)
     _check_support(x.cpu().numpy(), where, support, likelihood)
+    _check_totals(totals.cpu().numpy(), where, likelihood)
 
 
 def check_values(
@@ -201,14 +208,7 @@ def check_values(
             block.sum(axis=1, dtype=np.float64)
         ).ravel()
     if support == "counts":
-        n_empty = int((totals == 0).sum())
-        if n_empty:
-            msg = (
-                f"`likelihood={likelihood!r}` expects cells with at least one count, found "
-                f"{n_empty} empty cells in `{where}`. Remove them, for example with "
-                "`sc.pp.filter_cells(adata, min_counts=1)`."
-            )
-            raise ValueError(msg)
+        _check_totals(totals, where, likelihood)
     if scale != 1 and 0 < largest <= 1 and values.dtype.kind == "f":
         msg = (
             f"`{where}` should reach up to {scale:g}, as the range of `adata.uns['image']` says, "
@@ -216,6 +216,17 @@ def check_values(
         )
         raise ValueError(msg)
     return totals / scale
+
+
+def _check_totals(totals: np.ndarray, where: str, likelihood: str) -> None:
+    n_empty = int((totals == 0).sum())
+    if n_empty:
+        msg = (
+            f"`likelihood={likelihood!r}` expects cells with at least one count, found "
+            f"{n_empty} empty cells in `{where}`. Remove them, for example with "
+            "`sc.pp.filter_cells(adata, min_counts=1)`."
+        )
+        raise ValueError(msg)
 
 
 def _check_scaled(

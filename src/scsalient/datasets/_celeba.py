@@ -222,7 +222,7 @@ def _photograph(file: Path, crop: int, image_size: int) -> np.ndarray | str:
             if min(left, top) < 0:
                 return f"{photograph.width} x {photograph.height} pixels, less than the crop"
             colour = photograph.convert("RGB")
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         return str(error).replace(str(file), file.name)
     box = (left, top, left + crop, top + crop)
     # Averages over the pixels that fall on one, so that nothing is aliased

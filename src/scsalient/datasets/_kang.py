@@ -87,6 +87,9 @@ def _read_download(file: Path) -> AnnData:
     try:
         adata = anndata.read_h5ad(file)
     except _UNREADABLE as error:
+        if isinstance(error, OSError) and _is_hdf5(file):
+            # Locked, or out of reach: no sign of a broken download
+            raise
         file.unlink(missing_ok=True)
         msg = (
             f"The download at {str(file)!r} is no .h5ad file and was removed from the cache. Try "
@@ -101,3 +104,8 @@ def _read_download(file: Path) -> AnnData:
         )
         raise ValueError(msg)
     return adata
+
+
+def _is_hdf5(file: Path) -> bool:
+    with file.open("rb") as opened:
+        return opened.read(8) == b"\x89HDF\r\n\x1a\n"

@@ -9,8 +9,10 @@ from anndata import AnnData
 from scipy import sparse
 
 from scsalient import _keys
+from scsalient._arguments import check_integer, check_number
 
 _INTEGER_TOLERANCE = 0.1
+_MAX_EFFECT = 10.0
 
 
 def pbmc_response(
@@ -55,19 +57,25 @@ def pbmc_response(
 
     Raises
     ------
+    TypeError
+        When a number of genes is no integer, or an effect no number.
     ValueError
-        When a number of genes is out of range, or an effect negative.
+        When a number of genes is out of range, or an effect not from 0 to 10.
     RuntimeError
         When the bundled data are not what they were.
     """
-    if effect < 0 or batch_effect < 0:
-        msg = (
-            f"`effect` and `batch_effect` should be at least 0, found {effect} and {batch_effect}."
-        )
-        raise ValueError(msg)
+    for name, number in {"effect": effect, "batch_effect": batch_effect}.items():
+        # Beyond it, counts are larger than a draw can be
+        check_number(name, number, low=0, high=_MAX_EFFECT)
+    for name, size in {
+        "n_response_genes": n_response_genes,
+        "n_batch_genes": n_batch_genes,
+    }.items():
+        check_integer(name, size, low=0)
+    check_integer("seed", seed, low=0)
     counts, cell_types, names = _bundled_counts()
     n_cells, n_genes = counts.shape
-    if not (n_response_genes >= 0 <= n_batch_genes) or n_response_genes + n_batch_genes > n_genes:
+    if n_response_genes + n_batch_genes > n_genes:
         msg = (
             f"`n_response_genes` and `n_batch_genes` should together be at most {n_genes}, found "
             f"{n_response_genes} and {n_batch_genes}."

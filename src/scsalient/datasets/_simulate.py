@@ -8,7 +8,7 @@ from anndata import AnnData
 from scipy import sparse
 
 from scsalient import _keys
-from scsalient._arguments import check_integer
+from scsalient._arguments import check_integer, check_number
 
 _CHUNK_ROWS = 4096
 
@@ -75,7 +75,7 @@ def simulate(
     Raises
     ------
     TypeError
-        When a size is no integer.
+        When a size is no integer, or another number none.
     ValueError
         When a size, share or scale is out of range.
     """
@@ -84,16 +84,14 @@ def simulate(
         check_integer(name, size, low=1)
     shares = {"target_fraction": target_fraction, "responder_fraction": responder_fraction}
     for name, share in shares.items():
-        if not 0 <= share <= 1:
-            msg = f"`{name}` should lie in [0, 1], found {share}."
-            raise ValueError(msg)
-    if effect < 0 or batch_effect < 0 or library_size <= 0 or inverse_dispersion <= 0:
-        msg = (
-            "`effect` and `batch_effect` should be at least 0, `library_size` and "
-            f"`inverse_dispersion` positive, found {effect}, {batch_effect}, {library_size} and "
-            f"{inverse_dispersion}."
-        )
-        raise ValueError(msg)
+        check_number(name, share, low=0, high=1)
+    check_integer("n_background_factors", n_background_factors, low=0)
+    check_integer("seed", seed, low=0)
+    for name, number in {"effect": effect, "batch_effect": batch_effect}.items():
+        check_number(name, number, low=0)
+    scales = {"library_size": library_size, "inverse_dispersion": inverse_dispersion}
+    for name, number in scales.items():
+        check_number(name, number, low=0, low_included=False)
     rng = np.random.default_rng(seed)
 
     is_target = rng.permutation(n_cells) < round(target_fraction * n_cells)

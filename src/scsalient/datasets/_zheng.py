@@ -181,6 +181,9 @@ def _unpack(archive: Path, folder: Path) -> None:
                     with content, (folder / name).open("wb") as file:
                         shutil.copyfileobj(content, file)
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            # Of the system, such as a full disk: no sign of a broken archive
+            raise
         msg = f"{str(archive)!r} should be a complete .tar.gz archive, found otherwise: {error}."
         raise ValueError(msg) from error
     missing = [name for name in _FILES if not (folder / name).is_file()]

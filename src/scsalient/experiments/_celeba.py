@@ -143,11 +143,11 @@ def celeba(
     if max_epochs is not None:
         changes["max_epochs"] = max_epochs
     changes["data"] = _DRAWN if data is None else str(Path(data).resolve())
+    folder = Path(output_dir)
     if data is not None:
-        changes["files"] = fingerprint(Path(data))
+        changes["files"] = fingerprint(Path(data), without=folder)
     if data is not None and not quick:
         changes["image_size"] = _PAPER_IMAGE_SIZE
-    folder = Path(output_dir)
     methods = list(_methods(changes))
     settings = [method | {"seed": seed + i} for method in methods for i in range(trials)]
     results = run_trials(

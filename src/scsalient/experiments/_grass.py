@@ -88,13 +88,15 @@ def _built(data: str, *, files: str | None, **arguments: Any) -> AnnData:
     return datasets.grassy_mnist(mnist=mnist, grass=grass, seed=0, **arguments)
 
 
-def check_grassy_folder(data: Path | None) -> dict[str, str]:
+def check_grassy_folder(data: Path | None, *, output_dir: Path) -> dict[str, str]:
     """Check that the digits can be read, before the first trial waits in another process.
 
     Parameters
     ----------
     data
         Folder with MNIST; `None` for the bundled digits.
+    output_dir
+        Folder of the results, which may lie in it.
 
     Returns
     -------
@@ -110,7 +112,7 @@ def check_grassy_folder(data: Path | None) -> dict[str, str]:
     if data is None:
         return {}
     grassy_data({**DATA, "data": str(data), "n_target": 1, "n_background": 1})
-    return {"files": fingerprint(data)}
+    return {"files": fingerprint(data, without=output_dir)}
 
 
 def fit_grassy(adata: AnnData, settings: Mapping[str, Any]) -> ContrastiveVAE:

@@ -101,7 +101,7 @@ def rna_seq(
     else:
         name, cells = _ZHENG, datasets.zheng_2017(root=data)
         # Other files are other data
-        files = {"files": fingerprint(Path(data))}
+        files = {"files": fingerprint(Path(data), without=folder)}
         cells.layers[_keys.LAYER_COUNTS] = cells.X
     adata = _prepared(cells)
     methods = [method | files for method in _methods(name, max_epochs)]

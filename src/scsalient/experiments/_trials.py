@@ -29,6 +29,7 @@ SETTINGS_VERSION = 2
 COLUMN_KEY = "trial"
 COLUMN_SEED = "seed"
 COLUMN_SECONDS = "seconds"
+_PHOTOGRAPHS = (".jpg", ".jpeg", ".png", ".webp")
 
 
 @dataclass(frozen=True)
@@ -123,11 +124,28 @@ def _as_they_come(tasks: list[Any], *, n_jobs: int) -> Iterator[Any]:
         yield from parallel(tasks)
 
 
-def fingerprint(folder: Path) -> str:
-    """Short name of the files in a folder: another where one was added or has another size."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    text = json.dumps([(str(file.relative_to(folder)), file.stat().st_size) for file in files])
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def fingerprint(folder: Path, *, without: Path) -> str:
+    """Short name of the files in a folder: another where one was added or changed.
+
+    Parameters
+    ----------
+    folder
+        Where the data are. Of photographs, which may be many, the size has to do.
+    without
+        Folder of the results, which may lie in it.
+    """
+    folder, without = folder.resolve(), without.resolve()
+    lies_in_it = folder in without.parents
+    digest = hashlib.sha256()
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+        if hidden or (lies_in_it and without in file.parents):
+            continue
+        digest.update(f"{file.relative_to(folder)} {file.stat().st_size}\n".encode())
+        if file.suffix.lower() not in _PHOTOGRAPHS:
+            with file.open("rb") as opened:
+                digest.update(hashlib.file_digest(opened, "sha256").digest())
+    return digest.hexdigest()[:16]
 
 
 def _run_one(
@@ -170,7 +188,17 @@ def _read_rows(csv: Path) -> dict[str, dict[str, Any]]:
         text = csv.read_text(encoding="utf-8")
         # What follows the last line break was cut off while it was written
         whole = text[: text.rfind("\n") + 1]
-        table = pd.read_csv(io.StringIO(whole)) if whole else pd.DataFrame()
+        # To the last bit, and text as it is
+        table = (
+            pd.read_csv(
+                io.StringIO(whole),
+                float_precision="round_trip",
+                keep_default_na=False,
+                na_values=[""],
+            )
+            if whole
+            else pd.DataFrame()
+        )
     except ValueError as error:
         msg = (
             f"{str(csv)!r} should be a table of trials, found otherwise: {error}. Remove it, or "

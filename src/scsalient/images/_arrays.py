@@ -95,7 +95,7 @@ def to_anndata(
         msg = f"`names` should have one name for each of the {n} images, found {len(names)}."
         raise ValueError(msg)
     index = [f"image_{i}" for i in range(n)] if names is None else [str(name) for name in names]
-    adata = AnnData(array.reshape(n, -1), obs=_columns(labels, index), var=_pixels(shape))
+    adata = AnnData(array.reshape(n, -1).copy(), obs=_columns(labels, index), var=_pixels(shape))
     for name, values in (layers or {}).items():
         layer = _checked("layers", values)
         if layer.shape != array.shape:
@@ -104,7 +104,7 @@ def to_anndata(
                 f"for {name!r}."
             )
             raise ValueError(msg)
-        adata.layers[name] = layer.reshape(n, -1)
+        adata.layers[name] = layer.reshape(n, -1).copy()
     adata.uns[_keys.UNS_IMAGE] = description.to_uns()
     return adata
 
@@ -149,7 +149,7 @@ def from_anndata(adata: AnnData, key: str | None = None) -> np.ndarray:
         raise ValueError(msg)
     if hasattr(values, "to_memory"):
         values = values.to_memory()
-    dense = values.toarray() if sparse.issparse(values) else np.asarray(values)
+    dense = values.toarray() if sparse.issparse(values) else np.array(values)
     return dense.reshape(adata.n_obs, *description.shape)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 _ORDERS = {2: "hw", 3: "hwc"}
 _EIGHT_BIT = (0.0, 255.0)
+_AXES = _keys.VAR_PIXEL
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,8 @@ def describe(adata: AnnData) -> ImageDescription | None:
     Raises
     ------
     ValueError
-        When the entry is incomplete, or describes images of another size than the data have.
+        When the entry is incomplete, or describes images of another size or order of the pixels
+        than the data have.
 
     Examples
     --------
@@ -109,4 +112,14 @@ def describe(adata: AnnData) -> ImageDescription | None:
             f"values, found {adata.n_vars} variables. Keep all pixels, or remove the entry."
         )
         raise ValueError(msg)
+    places = [adata.var[name].to_numpy() for name in _AXES[: len(shape)] if name in adata.var]
+    if len(places) == len(shape):
+        flat = sum(place * math.prod(shape[i + 1 :]) for i, place in enumerate(places))
+        if not np.array_equal(flat, np.arange(adata.n_vars)):
+            names = ", ".join(repr(name) for name in _AXES[: len(shape)])
+            msg = (
+                f"{where} describes images pixel after pixel, found the variables in another "
+                f"order. Run `adata = adata[:, adata.var.sort_values([{names}]).index].copy()`."
+            )
+            raise ValueError(msg)
     return description

@@ -113,7 +113,12 @@ def _checked(latent: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarr
     if not np.isfinite(values).all():
         msg = "`latent` should be finite, found NaN or infinite values."
         raise ValueError(msg)
-    codes, unique = pd.factorize(np.asarray(labels))
+    # In a list of text, NumPy makes a word of what is missing
+    found = np.asarray(labels) if hasattr(labels, "dtype") else np.asarray(labels, dtype=object)
+    if found.ndim != 1:
+        msg = f"`labels` should have one axis, found {found.ndim}. Pass a single column."
+        raise ValueError(msg)
+    codes, unique = pd.factorize(found)
     if len(codes) != len(values):
         msg = f"`labels` should have one label per cell, found {len(codes)} for {len(values)}."
         raise ValueError(msg)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 GaussianVariance = Literal["fixed", "learned"]
 NETWORKS = ("dense", "conv")
 
+_CATEGORIES = (REGISTRY_KEYS.BATCH_KEY, REGISTRY_KEYS.CAT_COVS_KEY)
 # Standard deviation over mean
 _MIN_SPREAD = 1e-5
 
@@ -73,8 +74,15 @@ class LatentModel(BaseModelClass):
         self.module.eval()
         # Which cells it was trained on; by its name scvi-tools saves it
         self.cells_: str | None = None
+        # Codes of the batch and of each covariate that it has seen cells of, by field
+        self.categories_: dict[str, list[list[int]]] = {}
         if self.adata is None:
             return
+        for field in _CATEGORIES:
+            if field in self.adata_manager.data_registry:
+                self.categories_[field] = [
+                    np.unique(codes).tolist() for codes in self._codes(self.adata, field).T
+                ]
         totals = self._check_data(self.adata)
         x = self.get_from_registry(self.adata, REGISTRY_KEYS.X_KEY)
         sums = np.zeros(self.summary_stats.n_vars)
@@ -128,27 +136,34 @@ class LatentModel(BaseModelClass):
             raise ValueError(msg)
         if adata is not None and adata is not self.adata:
             check_anndata(adata)
+            if adata.is_view and adata.isbacked:
+                msg = (
+                    "`adata` should be an AnnData of its own, found a view of one that lies in a "
+                    "file. Run `adata = adata.to_memory()` first."
+                )
+                raise ValueError(msg)
             check_query(adata, self.registry)
         adata = self._validate_anndata(adata)
         if self.get_anndata_manager(adata, required=True).id not in self._checked_managers:
             self._check_data(adata)
-        if self.adata is not None and adata is not self.adata:
+        if adata is not self.adata:
             self._check_categories(adata)
         return adata
 
+    def _codes(self, adata: AnnData, field: str) -> np.ndarray:
+        """Codes of the batch or of covariates, shape ``(n_cells, n_columns)``."""
+        return np.asarray(self.get_from_registry(adata, field)).reshape(adata.n_obs, -1)
+
     def _check_categories(self, adata: AnnData) -> None:
-        """Check that the data of the model have cells of each category of other data."""
+        """Check that the model has seen cells of each category of other data."""
         arguments = self.registry["setup_args"]
         names = {
             REGISTRY_KEYS.BATCH_KEY: [arguments["batch_key"]],
             REGISTRY_KEYS.CAT_COVS_KEY: arguments["categorical_covariate_keys"],
         }
-        for field in names.keys() & set(self.adata_manager.data_registry):
-            ours, theirs = (
-                np.asarray(self.get_from_registry(data, field)).reshape(data.n_obs, -1)
-                for data in (self.adata, adata)
-            )
-            for name, own, other in zip(names[field], ours.T, theirs.T, strict=True):
+        for field, seen in self.categories_.items():
+            theirs = self._codes(adata, field)
+            for name, own, other in zip(names[field], seen, theirs.T, strict=True):
                 new = np.flatnonzero(~np.isin(other, own))
                 if len(new):
                     found = adata.obs[name].iloc[new].unique().tolist()
@@ -184,7 +199,8 @@ class LatentModel(BaseModelClass):
         for tensors in loader:
             # They may have changed since all of them were checked, by a normalisation say
             x = tensors[REGISTRY_KEYS.X_KEY]
-            check_minibatch(x.values if isinstance(x, SparseRows) else x, **expected)
+            values, totals = (x.values, x.sums()) if isinstance(x, SparseRows) else (x, x.sum(1))
+            check_minibatch(values, totals, **expected)
             yield tensors
 
     def _generator(self) -> torch.Generator:

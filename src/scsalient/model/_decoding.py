@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from numbers import Real
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -39,13 +39,10 @@ class DecodingMixin(LatentModel):
             msg = f"`batch` should be one of {categories}, found {batch!r}."
             raise ValueError(msg)
         code = categories.index(batch)
-        if self.adata is not None:
-            codes = self.adata_manager.get_from_registry(REGISTRY_KEYS.BATCH_KEY)
-            if not (np.asarray(codes) == code).any():
-                msg = (
-                    f"`batch` should have cells in the data of the model, found none of {batch!r}."
-                )
-                raise ValueError(msg)
+        (seen,) = self.categories_.get(REGISTRY_KEYS.BATCH_KEY, [range(len(categories))])
+        if code not in seen:
+            msg = f"`batch` should be one that the model has seen cells of, found {batch!r}."
+            raise ValueError(msg)
         return code
 
     def _reference_rows(
@@ -136,20 +133,25 @@ class DecodingMixin(LatentModel):
     ) -> AnnData:
         n_latent = self.module.n_latent[kind]
         dims = list(dims) if isinstance(dims, Iterable) else [dims]
+        for dim in dims:
+            check_integer("dims", dim, low=0, high=n_latent - 1)
+        dims = [int(dim) for dim in dims]
         if not dims or len(set(dims)) < len(dims) or not set(dims) <= set(range(n_latent)):
             msg = f"`dims` should be distinct and lie in 0..{n_latent - 1}, found {dims}."
             raise ValueError(msg)
         check_integer("n_steps", n_steps, low=1)
-        ends = tuple(limits) if isinstance(limits, Iterable) else (limits,)
+        ends: tuple[Any, ...] = tuple(limits) if isinstance(limits, Iterable) else (limits,)
         is_range = len(ends) == 2 and all(isinstance(end, Real) for end in ends)
-        if not (is_range and -math.inf < ends[0] <= ends[1] < math.inf):
-            msg = f"`limits` should be two finite numbers that do not fall, found {limits!r}."
+        rises = is_range and (ends[0] < ends[1] or (ends[0] == ends[1] and n_steps == 1))
+        if not (rises and math.isfinite(ends[0]) and math.isfinite(ends[1])):
+            msg = f"`limits` should be two finite numbers that rise, found {ends!r}."
             raise ValueError(msg)
         self._check_if_trained(warn=True)
-        axes = np.meshgrid(*[np.linspace(*limits, n_steps)] * len(dims), indexing="ij")
-        grid = np.stack([axis.ravel() for axis in axes], axis=1).astype(np.float32)
+        low, high = ends
+        axes = np.meshgrid(*[np.linspace(low, high, n_steps)] * len(dims), indexing="ij")
+        grid = np.stack([axis.ravel() for axis in axes], axis=1)
         latent = torch.zeros(len(grid), n_latent, device=self.module.device)
-        latent[:, dims] = torch.as_tensor(grid, device=latent.device)
+        latent[:, dims] = torch.as_tensor(grid, dtype=latent.dtype, device=latent.device)
         # One and the same cell at every point, so that only the latent differs.
         rng = np.random.default_rng(0)
         covariates, library = self._reference_rows(1, batch, rng, None)

@@ -221,7 +221,8 @@ class EvidenceMixin(LatentModel):
             Rows.of(self.get_anndata_manager(data, required=True)).load(cells).x
             for data, cells in ((self.adata, ours), (adata, theirs))
         ]
-        one, other = (x.toarray() if sparse.issparse(x) else x for x in values)
+        # As the model sees them
+        one, other = ((x.toarray() if sparse.issparse(x) else x).astype(np.float32) for x in values)
         n_same = int((one == other).all(axis=1).sum())
         if n_same:
             msg = (

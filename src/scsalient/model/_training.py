@@ -169,6 +169,7 @@ class TrainingMixin(LatentModel):
         for argument, wanted in (
             ("early_stopping=True` watches the ELBO of", early_stopping),
             ("silhouette_key` is looked at along with", silhouette_key is not None),
+            ("reduce_lr_on_plateau` watches a term of", _watches_validation(plan_kwargs)),
         ):
             if wanted and splitter.n_val == 0:
                 msg = (
@@ -261,3 +262,10 @@ class TrainingMixin(LatentModel):
                 "`plan_kwargs={'lr': 1e-4}`, or look for extreme values in the data."
             )
             raise RuntimeError(msg)
+
+
+def _watches_validation(plan_kwargs: Any) -> bool:
+    """Whether the learning rate falls when a term of validation cells does not."""
+    arguments = plan_kwargs if isinstance(plan_kwargs, dict) else {}
+    metric = str(arguments.get("lr_scheduler_metric", "elbo_validation"))
+    return bool(arguments.get("reduce_lr_on_plateau")) and "validation" in metric

@@ -187,4 +187,5 @@ def label_tiles(ax: Axes, drawn: Mosaic, labels: Sequence[str]) -> None:
             ha="center",
             va="bottom",
             fontsize=fontsize,
+            parse_math=False,
         )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import TwoSlopeNorm
+from scipy import sparse
 
 from scsalient._arguments import check_flag, check_integer
 from scsalient.images import describe
@@ -97,6 +98,12 @@ def sweep(
     if genes is None and describe(swept) is not None:
         figure, axes = _draw_images(swept, names, values, (vmin, vmax), ax, **kwargs)
     else:
+        if vmin is not None or vmax is not None:
+            msg = (
+                "`vmin` and `vmax` are of images, whereas changes of genes are drawn on a scale "
+                f"around zero, found {vmin!r} and {vmax!r}. Pass a `norm` of matplotlib's instead."
+            )
+            raise ValueError(msg)
         figure, axes = _draw_genes(swept, names, values, genes, n_genes, log, ax, **kwargs)
     return finished(figure, axes, name="sweep", show=show, save=save, return_fig=return_fig)
 
@@ -214,7 +221,8 @@ def _positions(swept: AnnData, genes: list[str]) -> np.ndarray:
 
 
 def _change(swept: AnnData, names: list[str], *, log: bool) -> np.ndarray:
-    decoded = np.asarray(swept.X, dtype=float)
+    values = swept.X.toarray() if sparse.issparse(swept.X) else swept.X
+    decoded = np.asarray(values, dtype=float)
     if log and decoded.min() < 0:
         msg = (
             f"`log=True` needs expression of at least 0, found {decoded.min():.2g}. Pass "

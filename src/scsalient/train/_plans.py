@@ -83,6 +83,8 @@ class VAETrainingPlan(TrainingPlan):
             "min_kl_weight",
             "on_step",
             "on_epoch",
+            # In the pass forward, which is our own
+            "update_only_decoder",
             # Does not pay: see the guide to scale
             "compile",
             "compile_kwargs",
@@ -336,11 +338,11 @@ class ContrastiveTrainingPlan(VAETrainingPlan):
         discriminator = list(self.module.discriminator.parameters())
         theirs = {id(p) for p in discriminator}
         others = [p for p in self.module.parameters() if p.requires_grad and id(p) not in theirs]
-        groups: list[dict[str, Any]] = [{"params": others}]
+        optimizer = self.get_optimizer_creator()(others)
         if self._discriminates:
             own = {"lr": self._discriminator_lr, "weight_decay": 0.0}
-            groups.append({"params": discriminator} | own)
-        return self.get_optimizer_creator()(groups)
+            optimizer.add_param_group({"params": discriminator} | own)
+        return optimizer
 
     def training_step(self, batch: dict[str, Tensor] | Minibatches, batch_idx: int) -> Tensor:
         """One step of the encoders and decoder, and one of the discriminator, or several."""
@@ -491,6 +493,8 @@ def check_plan_arguments(plan: type[VAETrainingPlan], arguments: Any) -> None:
     ------
     TypeError
         When there is an unknown one.
+    ValueError
+        When there is an optimiser that would not be used.
     """
     known = {
         name: None
@@ -501,3 +505,9 @@ def check_plan_arguments(plan: type[VAETrainingPlan], arguments: Any) -> None:
     if not isinstance(arguments, dict) or not set(arguments) <= set(known):
         msg = f"`plan_kwargs` should be a dict with names among {list(known)}, found {arguments!r}."
         raise TypeError(msg)
+    if arguments.get("optimizer_creator") and arguments.get("optimizer") != "Custom":
+        msg = (
+            "`plan_kwargs` should have `optimizer='Custom'` beside `optimizer_creator`, found "
+            f"{arguments.get('optimizer', 'Adam')!r}, which would be used instead."
+        )
+        raise ValueError(msg)

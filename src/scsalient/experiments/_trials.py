@@ -188,17 +188,7 @@ def _read_rows(csv: Path) -> dict[str, dict[str, Any]]:
         text = csv.read_text(encoding="utf-8")
         # What follows the last line break was cut off while it was written
         whole = text[: text.rfind("\n") + 1]
-        # To the last bit, and text as it is
-        table = (
-            pd.read_csv(
-                io.StringIO(whole),
-                float_precision="round_trip",
-                keep_default_na=False,
-                na_values=[""],
-            )
-            if whole
-            else pd.DataFrame()
-        )
+        table = _parsed(whole) if whole else pd.DataFrame()
     except ValueError as error:
         msg = (
             f"{str(csv)!r} should be a table of trials, found otherwise: {error}. Remove it, or "
@@ -217,6 +207,13 @@ def _read_rows(csv: Path) -> dict[str, dict[str, Any]]:
     return {
         str(r[COLUMN_KEY]): {str(k): v for k, v in r.items() if not pd.isna(v)} for r in records
     }
+
+
+def _parsed(text: str) -> pd.DataFrame:
+    """Table with its numbers to the last bit, and its text as it is."""
+    # From 3.0 on pandas always reads them so, and warns where it is told to
+    exact: dict[str, Any] = {"float_precision": "round_trip"} if pd.__version__ < "3" else {}
+    return pd.read_csv(io.StringIO(text), keep_default_na=False, na_values=[""], **exact)
 
 
 def _append(csv: Path, row: dict[str, Any], rows: Mapping[str, dict[str, Any]]) -> None:

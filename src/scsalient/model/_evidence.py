@@ -216,7 +216,7 @@ class EvidenceMixin(LatentModel):
         theirs = np.flatnonzero(adata.obs_names.isin(trained.index))[:_MAX_COMPARED]
         if not len(theirs):
             return
-        ours = trained[adata.obs_names[theirs]].to_numpy()
+        ours = trained[adata.obs_names[theirs]].to_numpy(copy=True)
         values = [
             Rows.of(self.get_anndata_manager(data, required=True)).load(cells).x
             for data, cells in ((self.adata, ours), (adata, theirs))

@@ -9,7 +9,7 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
-from scsalient import ContrastiveVAE
+from scsalient import ContrastiveVAE, StandardVAE
 from scsalient.images import to_anndata
 
 if TYPE_CHECKING:
@@ -47,6 +47,13 @@ def make_model(adata: AnnData | None = None, *, setup: Any = None, **kwargs: Any
     ContrastiveVAE.setup_anndata(adata, "condition", "control", **(setup or {}))
     sizes = {"n_salient_latent": 2, "n_background_latent": 3, "n_hidden": 16}
     return ContrastiveVAE(adata, **(sizes | kwargs))
+
+
+def make_standard(adata: AnnData | None = None, *, setup: Any = None, **kwargs: Any) -> StandardVAE:
+    """Untrained small model of the comparison."""
+    adata = make_counts() if adata is None else adata
+    StandardVAE.setup_anndata(adata, **(setup or {}))
+    return StandardVAE(adata, **({"n_latent": 2, "n_hidden": 8} | kwargs))
 
 
 QUIET = {"accelerator": "cpu", "enable_progress_bar": False}

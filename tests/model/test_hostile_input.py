@@ -190,8 +190,18 @@ def test_query_data_with_a_category_that_had_no_cells(key):
     model = make_trained(adata, setup=setup)
     new = adata.copy()
     new.obs.loc[new.obs_names[:5], key] = "never"
-    with pytest.raises(ValueError, match=rf"'{key}'\]. .* seen cells, found \['never'\]"):
+    with pytest.raises(
+        ValueError, match=rf"'{key}'\]. .* trained on, \['a', 'b'\], found \['never'\]"
+    ):
         model.embed(new)
+
+
+def test_a_column_may_be_batch_and_covariate():
+    setup = {"batch_key": "batch", "categorical_covariate_keys": ["kit", "batch"]}
+    model = make_trained(make_counts(kit=["v2", "v3"] * 50), setup=setup)
+    model.embed(query())
+    with pytest.raises(ValueError, match=r"'batch'\]. .* \['a', 'b'\], found \['zz'\]"):
+        model.embed(query(batch="zz"))
 
 
 @pytest.mark.parametrize("column", ["batch", "kit", "condition"])

@@ -9,8 +9,8 @@ import pytest
 import scanpy as sc
 from matplotlib.colors import to_hex, to_rgba
 
-from factories import QUIET, make_counts, make_trained
-from scsalient import ContrastiveVAE, StandardVAE, pl
+from factories import QUIET, make_counts, make_standard, make_trained
+from scsalient import ContrastiveVAE, pl
 
 
 @pytest.fixture
@@ -272,9 +272,7 @@ def test_training_draws_on_given_axes(trained):
 
 
 def test_training_of_a_standard_vae():
-    adata = make_counts()
-    StandardVAE.setup_anndata(adata)
-    model = StandardVAE(adata, n_latent=2, n_hidden=16)
+    model = make_standard(n_hidden=16)
     model.train(2, **QUIET)
     titles = [a.get_title() for a in pl.training(model, show=False)]
     assert titles == [

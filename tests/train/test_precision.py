@@ -7,8 +7,7 @@ import pytest
 import scvi
 import torch
 
-from factories import QUIET, make_counts, make_model
-from scsalient import StandardVAE
+from factories import QUIET, make_counts, make_model, make_standard
 from scsalient.loaders import Rows
 from scsalient.objective import maximum_mean_discrepancy
 
@@ -53,8 +52,6 @@ def test_training_in_half_precision_learns_the_same():
 
 
 def test_the_standard_model_in_half_precision():
-    adata = make_counts()
-    StandardVAE.setup_anndata(adata)
-    model = StandardVAE(adata, n_latent=2, n_hidden=8)
+    model = make_standard()
     model.train(2, precision="bf16-mixed", **QUIET)
     assert np.isfinite(model.history["elbo_train"].to_numpy(dtype=float)).all()

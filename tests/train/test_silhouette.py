@@ -7,8 +7,8 @@ import pytest
 import scvi
 import torch
 
-from factories import QUIET, make_counts, make_model, make_trained
-from scsalient import StandardVAE, metrics
+from factories import QUIET, make_counts, make_model, make_standard, make_trained
+from scsalient import metrics
 
 
 def test_the_last_silhouette_is_that_of_the_model():
@@ -47,8 +47,7 @@ def test_training_stops_when_the_silhouette_no_longer_rises():
 
 def test_the_standard_model_uses_all_cells():
     adata = make_counts()
-    StandardVAE.setup_anndata(adata)
-    model = StandardVAE(adata, n_latent=2, n_hidden=8)
+    model = make_standard(adata)
     model.train(1, silhouette_key="condition", **QUIET)
     expected = metrics.silhouette(model.get_latent_representation(), adata.obs["condition"])
     assert model.history["silhouette_validation"].iloc[-1, 0] == pytest.approx(expected, abs=1e-6)

@@ -12,8 +12,7 @@ from anndata import read_h5ad
 from lightning.pytorch.callbacks import Callback
 from scipy import sparse
 
-from factories import QUIET, make_counts, make_images, make_model
-from scsalient import StandardVAE
+from factories import QUIET, make_counts, make_images, make_model, make_standard
 from scsalient.train import _graphs, _plans
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -110,9 +109,7 @@ def test_the_number_at_once_is_checked(steps_at_once):
 
 
 def test_the_standard_model_takes_one_step_at_a_time():
-    adata = make_counts()
-    StandardVAE.setup_anndata(adata)
-    model = StandardVAE(adata, n_latent=2)
+    model = make_standard()
     with pytest.raises(ValueError, match="`steps_at_once` should be 1 for StandardVAE, found 4"):
         model.train(1, datasplitter_kwargs={"steps_at_once": 4}, **QUIET)
     model.train(1, datasplitter_kwargs=KEPT, **QUIET)

@@ -12,8 +12,8 @@ import scvi
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from factories import QUIET, make_counts, make_model, make_trained
-from scsalient import ContrastiveVAE, StandardVAE
+from factories import QUIET, make_counts, make_model, make_standard, make_trained
+from scsalient import ContrastiveVAE
 from scsalient.loaders import RoleDataSplitter, RowsOnDevice
 from scsalient.model._training import default_max_epochs
 from scsalient.train import ContrastiveTrainingPlan
@@ -316,8 +316,6 @@ def test_an_optimiser_of_ones_own():
 
 
 def test_a_plateau_of_no_validation_cells():
-    adata = make_counts()
-    StandardVAE.setup_anndata(adata)
-    model = StandardVAE(adata, n_hidden=8)
+    model = make_standard()
     with pytest.raises(ValueError, match="`reduce_lr_on_plateau` watches a term of validation"):
         model.train(2, train_size=1.0, plan_kwargs={"reduce_lr_on_plateau": True}, **QUIET)

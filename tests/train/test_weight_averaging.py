@@ -8,8 +8,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from scvi.train import SaveCheckpoint
 
-from factories import QUIET, make_counts, make_model
-from scsalient import StandardVAE
+from factories import QUIET, make_model, make_standard
 from scsalient.train._weight_mean import WeightMean
 
 # Eight minibatches an epoch, and a callback after each
@@ -38,12 +37,6 @@ class Seen(Callback):
             trainer.should_stop = True
 
 
-def standard(**kwargs):
-    adata = make_counts()
-    StandardVAE.setup_anndata(adata)
-    return StandardVAE(adata, n_latent=2, n_hidden=8, **kwargs)
-
-
 def trained(epochs, *, make=make_model, seen=None, plan=None, model=None, **train):
     scvi.settings.seed = 0
     model = make(**(model or {}))
@@ -63,7 +56,7 @@ def mean_of(several):
     return [torch.stack(values).mean(0) for values in zip(*several, strict=True)]
 
 
-@pytest.mark.parametrize("make", [make_model, standard])
+@pytest.mark.parametrize("make", [make_model, make_standard])
 @pytest.mark.parametrize(("share", "n_averaged"), [(None, 0.3), (0.5, 0.5), (1.0, 1.0)])
 def test_the_mean_over_the_last_steps_is_kept(make, share, n_averaged):
     plan = None if share is None else {"weight_averaging": share}
@@ -72,7 +65,7 @@ def test_the_mean_over_the_last_steps_is_kept(make, share, n_averaged):
     assert_equal(weights(model.module), mean_of(seen.after[-n_steps:]), rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("make", [make_model, standard])
+@pytest.mark.parametrize("make", [make_model, make_standard])
 def test_a_limit_on_steps_ends_the_plan(make):
     model, seen = trained(10, make=make, max_steps=30)
     assert len(seen.after) == 30
@@ -168,7 +161,7 @@ def test_the_share_is_checked(share):
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize(
-    ("make", "term"), [(make_model, "reconstruction_target"), (standard, "elbo")]
+    ("make", "term"), [(make_model, "reconstruction_target"), (make_standard, "elbo")]
 )
 def test_a_best_model_is_what_was_judged_best(tmp_path, make, term):
     scvi.settings.seed = 0

@@ -20,6 +20,7 @@ from sklearn.decomposition import PCA
 from scsalient import _keys, baselines, datasets, metrics
 from scsalient.cli._files import check_writable, written_whole
 from scsalient.cli._reporting import quiet
+from scsalient.experiments._fitting import check_trained_to_the_end
 from scsalient.model import ContrastiveVAE, StandardVAE
 
 if TYPE_CHECKING:
@@ -115,9 +116,7 @@ def _embed(adata: AnnData, target: np.ndarray, *, seed: int, max_epochs: int | N
         typer.echo(f"Training {type(model).__name__} ...")
         with redirect_stdout(sys.stderr):
             model.train(max_epochs, accelerator="cpu", enable_progress_bar=sys.stderr.isatty())
-        if len(model.history["train_loss"]) < model.trainer.max_epochs:
-            # Of half a training nothing can be compared
-            raise KeyboardInterrupt
+        check_trained_to_the_end(model)
         model.embed(adata)
 
     # After training: scanpy's numba raises the number of threads, which slows the many small

@@ -123,8 +123,7 @@ def _check_paths(options: FitOptions) -> None:
     model_dir = options.model_dir
     if model_dir is None:
         return
-    output = options.output.resolve()
-    if output in (model_dir.resolve(), *model_dir.resolve().parents):
+    if model_dir.resolve().is_relative_to(options.output.resolve()):
         msg = (
             f"`--model-dir` and `--output` should differ, found {str(model_dir)!r} and "
             f"{str(options.output)!r}. The model needs a folder of its own."

@@ -1,8 +1,8 @@
 """From AnnData to registered fields: condition roles, registration and input checks."""
 
 from scsalient.data._checks import (
+    check_block,
     check_finite,
-    check_minibatch,
     check_values,
     data_matrix,
     row_blocks,
@@ -16,8 +16,8 @@ __all__ = [
     "Role",
     "RoleField",
     "ValuesField",
+    "check_block",
     "check_finite",
-    "check_minibatch",
     "check_values",
     "data_matrix",
     "image_from_registry",

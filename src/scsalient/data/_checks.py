@@ -91,7 +91,7 @@ def row_blocks(data: Any, n_rows: int = _CHUNK_ROWS) -> Iterator[tuple[int, Any]
         yield start, block if sparse.issparse(block) else np.asarray(block)
 
 
-def check_finite(block: Any, where: str, *, start: int) -> np.ndarray:
+def check_finite(block: Any, where: str, *, start: int | None = None) -> np.ndarray:
     """Stored values of some rows, which are neither NaN nor infinite.
 
     Parameters
@@ -101,7 +101,7 @@ def check_finite(block: Any, where: str, *, start: int) -> np.ndarray:
     where
         Where they come from, for the message.
     start
-        Position of the first row.
+        Position of the first row; `None` where it would tell nothing.
 
     Raises
     ------
@@ -112,9 +112,10 @@ def check_finite(block: Any, where: str, *, start: int) -> np.ndarray:
     if values.dtype.kind == "f":
         n_bad = int(values.size - np.isfinite(values).sum())
         if n_bad:
+            cells = "" if start is None else f" in cells {start} to {start + block.shape[0] - 1}"
             msg = (
-                f"`{where}` should hold finite numbers, found {n_bad} NaN or infinite values "
-                f"in cells {start} to {start + block.shape[0] - 1}. Remove or impute them first."
+                f"`{where}` should hold finite numbers, found {n_bad} NaN or infinite values"
+                f"{cells}. Remove or impute them first."
             )
             raise ValueError(msg)
     return values
@@ -124,15 +125,15 @@ def _where(layer: str | None) -> str:
     return "adata.X" if layer is None else f"adata.layers[{layer!r}]"
 
 
-def check_minibatch(
-    x: Any, totals: Any, *, layer: str | None, support: Support, likelihood: str
+def check_block(
+    values: np.ndarray, totals: np.ndarray, *, layer: str | None, support: Support, likelihood: str
 ) -> None:
     """Check some cells as :func:`check_values` has checked all, in case they changed since.
 
     Parameters
     ----------
-    x
-        Stored values in units of the scale, a tensor.
+    values
+        Stored values in units of the scale.
     totals
         Their sum for each cell, shape ``(n_cells,)``.
     layer, support, likelihood
@@ -143,24 +144,11 @@ def check_minibatch(
     ValueError
         As there.
     """
-    is_fine = x.isfinite().all()
-    if support != "real":
-        is_fine &= (x >= 0).all()
+    where = _where(layer)
+    check_finite(values, where)
+    _check_support(values, where, support, likelihood)
     if support == "counts":
-        is_fine &= (x == x.round()).all() & (totals > 0).all()
-    elif support == "unit":
-        is_fine &= (x <= 1).all()
-    if is_fine:
-        return
-    where, n_bad = _where(layer), int((~x.isfinite()).sum())
-    if n_bad:
-        msg = (
-            f"`{where}` should hold finite numbers, found {n_bad} NaN or infinite values. Remove "
-            "or impute them first."
-        )
-        raise ValueError(msg)
-    _check_support(x.cpu().numpy(), where, support, likelihood)
-    _check_totals(totals.cpu().numpy(), where, likelihood)
+        _check_totals(totals, where, likelihood)
 
 
 def check_values(

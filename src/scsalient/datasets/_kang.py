@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anndata
+import h5py
 
 from scsalient.datasets._download import cached, check_counts
 
@@ -87,7 +88,7 @@ def _read_download(file: Path) -> AnnData:
     try:
         adata = anndata.read_h5ad(file)
     except _UNREADABLE as error:
-        if isinstance(error, OSError) and _is_hdf5(file):
+        if isinstance(error, OSError) and h5py.is_hdf5(file):
             # Locked, or out of reach: no sign of a broken download
             raise
         file.unlink(missing_ok=True)
@@ -104,8 +105,3 @@ def _read_download(file: Path) -> AnnData:
         )
         raise ValueError(msg)
     return adata
-
-
-def _is_hdf5(file: Path) -> bool:
-    with file.open("rb") as opened:
-        return opened.read(8) == b"\x89HDF\r\n\x1a\n"

@@ -46,7 +46,17 @@ def _train(model: ContrastiveVAE | StandardVAE, settings: Mapping[str, Any]) -> 
         enable_progress_bar=False,
         **PRESETS[settings["preset"]].train,
     )
-    # Ctrl-C ends a training early without an error; half a training is no result of a trial
+    check_trained_to_the_end(model)
+
+
+def check_trained_to_the_end(model: ContrastiveVAE | StandardVAE) -> None:
+    """Ctrl-C ends a training early without an error; half a training is nothing to compare.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        When the training was interrupted.
+    """
     if n_epochs(model) < model.trainer.max_epochs:
         raise KeyboardInterrupt
 

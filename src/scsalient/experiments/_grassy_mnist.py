@@ -125,7 +125,7 @@ def grassy_mnist(
         changes["max_epochs"] = max_epochs
     folder = Path(output_dir)
     where = None if data is None else Path(data)
-    changes |= check_grassy_folder(where, output_dir=Path(output_dir))
+    changes |= check_grassy_folder(where, output_dir=folder)
     methods = list(_methods(where, changes))
     settings = [method | {"seed": seed + i} for method in methods for i in range(trials)]
     results = run_trials(

@@ -133,7 +133,7 @@ def sensitivity(
     check_integer("trials", trials, low=1)
     folder = Path(output_dir)
     where = None if data is None else Path(data)
-    files = check_grassy_folder(where, output_dir=Path(output_dir))
+    files = check_grassy_folder(where, output_dir=folder)
     changes: dict[str, Any] = {"max_epochs": _EPOCHS}
     if max_epochs is not None:
         check_integer("max_epochs", max_epochs, low=1)

@@ -138,10 +138,11 @@ def fingerprint(folder: Path, *, without: Path) -> str:
     lies_in_it = folder in without.parents
     digest = hashlib.sha256()
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
-        if hidden or (lies_in_it and without in file.parents):
+        name = file.relative_to(folder)
+        hidden = any(part.startswith(".") for part in name.parts)
+        if hidden or (lies_in_it and file.is_relative_to(without)):
             continue
-        digest.update(f"{file.relative_to(folder)} {file.stat().st_size}\n".encode())
+        digest.update(f"{name} {file.stat().st_size}\n".encode())
         if file.suffix.lower() not in _PHOTOGRAPHS:
             with file.open("rb") as opened:
                 digest.update(hashlib.file_digest(opened, "sha256").digest())
@@ -212,7 +213,8 @@ def _read_rows(csv: Path) -> dict[str, dict[str, Any]]:
 def _parsed(text: str) -> pd.DataFrame:
     """Table with its numbers to the last bit, and its text as it is."""
     # From 3.0 on pandas always reads them so, and warns where it is told to
-    exact: dict[str, Any] = {"float_precision": "round_trip"} if pd.__version__ < "3" else {}
+    pandas_major = int(pd.__version__.split(".")[0])
+    exact: dict[str, Any] = {"float_precision": "round_trip"} if pandas_major < 3 else {}
     return pd.read_csv(io.StringIO(text), keep_default_na=False, na_values=[""], **exact)
 
 

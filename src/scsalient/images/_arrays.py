@@ -11,7 +11,7 @@ from anndata import AnnData
 from scipy import sparse
 
 from scsalient import _keys
-from scsalient.images._description import ImageDescription, describe
+from scsalient.images._description import ImageDescription, describe, pixel_places
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -219,6 +219,6 @@ def _without_index(values: Any) -> Any:
 
 
 def _pixels(shape: tuple[int, ...]) -> pd.DataFrame:
-    axes = np.indices(shape).reshape(len(shape), -1)
+    axes = pixel_places(shape)
     names = ["pixel_" + "_".join(str(i) for i in place) for place in axes.T]
     return pd.DataFrame(dict(zip(_keys.VAR_PIXEL, axes, strict=False)), index=names)

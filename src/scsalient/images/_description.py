@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 
 _ORDERS = {2: "hw", 3: "hwc"}
 _EIGHT_BIT = (0.0, 255.0)
-_AXES = _keys.VAR_PIXEL
 
 
 @dataclass(frozen=True)
@@ -112,14 +110,17 @@ def describe(adata: AnnData) -> ImageDescription | None:
             f"values, found {adata.n_vars} variables. Keep all pixels, or remove the entry."
         )
         raise ValueError(msg)
-    places = [adata.var[name].to_numpy() for name in _AXES[: len(shape)] if name in adata.var]
-    if len(places) == len(shape):
-        flat = sum(place * math.prod(shape[i + 1 :]) for i, place in enumerate(places))
-        if not np.array_equal(flat, np.arange(adata.n_vars)):
-            names = ", ".join(repr(name) for name in _AXES[: len(shape)])
-            msg = (
-                f"{where} describes images pixel after pixel, found the variables in another "
-                f"order. Run `adata = adata[:, adata.var.sort_values([{names}]).index].copy()`."
-            )
-            raise ValueError(msg)
+    axes = list(_keys.VAR_PIXEL[: len(shape)])
+    has_places = set(axes) <= set(adata.var)
+    if has_places and not np.array_equal(adata.var[axes].to_numpy().T, pixel_places(shape)):
+        msg = (
+            f"{where} describes images pixel after pixel, found the variables in another order. "
+            f"Run `adata = adata[:, adata.var.sort_values({axes}).index].copy()`."
+        )
+        raise ValueError(msg)
     return description
+
+
+def pixel_places(shape: tuple[int, ...]) -> np.ndarray:
+    """Row, column and channel of each variable, shape ``(len(shape), n_vars)``."""
+    return np.indices(shape).reshape(len(shape), -1)

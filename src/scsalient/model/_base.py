@@ -10,7 +10,7 @@ from scvi import REGISTRY_KEYS, settings
 from scvi.model.base import BaseModelClass
 
 from scsalient._arguments import check_flag, check_integer, check_number
-from scsalient.data import check_minibatch, check_values, image_from_registry
+from scsalient.data import check_block, check_values, image_from_registry
 from scsalient.likelihoods import LIKELIHOODS
 from scsalient.loaders import BatchLoader, ConsecutiveBatches, Rows, SparseRows
 from scsalient.model._fields import check_anndata, check_query
@@ -80,9 +80,9 @@ class LatentModel(BaseModelClass):
             return
         for field in _CATEGORIES:
             if field in self.adata_manager.data_registry:
-                self.categories_[field] = [
-                    np.unique(codes).tolist() for codes in self._codes(self.adata, field).T
-                ]
+                codes = np.asarray(self.get_from_registry(self.adata, field))
+                columns = codes.reshape(self.adata.n_obs, -1).T
+                self.categories_[field] = [np.unique(column).tolist() for column in columns]
         totals = self._check_data(self.adata)
         x = self.get_from_registry(self.adata, REGISTRY_KEYS.X_KEY)
         sums = np.zeros(self.summary_stats.n_vars)
@@ -136,43 +136,11 @@ class LatentModel(BaseModelClass):
             raise ValueError(msg)
         if adata is not None and adata is not self.adata:
             check_anndata(adata)
-            if adata.is_view and adata.isbacked:
-                msg = (
-                    "`adata` should be an AnnData of its own, found a view of one that lies in a "
-                    "file. Run `adata = adata.to_memory()` first."
-                )
-                raise ValueError(msg)
-            check_query(adata, self.registry)
+            check_query(adata, self.registry, self.categories_)
         adata = self._validate_anndata(adata)
         if self.get_anndata_manager(adata, required=True).id not in self._checked_managers:
             self._check_data(adata)
-        if adata is not self.adata:
-            self._check_categories(adata)
         return adata
-
-    def _codes(self, adata: AnnData, field: str) -> np.ndarray:
-        """Codes of the batch or of covariates, shape ``(n_cells, n_columns)``."""
-        return np.asarray(self.get_from_registry(adata, field)).reshape(adata.n_obs, -1)
-
-    def _check_categories(self, adata: AnnData) -> None:
-        """Check that the model has seen cells of each category of other data."""
-        arguments = self.registry["setup_args"]
-        names = {
-            REGISTRY_KEYS.BATCH_KEY: [arguments["batch_key"]],
-            REGISTRY_KEYS.CAT_COVS_KEY: arguments["categorical_covariate_keys"],
-        }
-        for field, seen in self.categories_.items():
-            theirs = self._codes(adata, field)
-            for name, own, other in zip(names[field], seen, theirs.T, strict=True):
-                new = np.flatnonzero(~np.isin(other, own))
-                if len(new):
-                    found = adata.obs[name].iloc[new].unique().tolist()
-                    msg = (
-                        f"`adata.obs[{name!r}]` should have categories of which the model has "
-                        f"seen cells, found {found}. Train with such cells, or give them one of "
-                        "the other categories."
-                    )
-                    raise ValueError(msg)
 
     def _minibatches(
         self,
@@ -200,7 +168,7 @@ class LatentModel(BaseModelClass):
             # They may have changed since all of them were checked, by a normalisation say
             x = tensors[REGISTRY_KEYS.X_KEY]
             values, totals = (x.values, x.sums()) if isinstance(x, SparseRows) else (x, x.sum(1))
-            check_minibatch(values, totals, **expected)
+            check_block(values.cpu().numpy(), totals.cpu().numpy(), **expected)
             yield tensors
 
     def _generator(self) -> torch.Generator:

@@ -39,7 +39,7 @@ class DecodingMixin(LatentModel):
             msg = f"`batch` should be one of {categories}, found {batch!r}."
             raise ValueError(msg)
         code = categories.index(batch)
-        (seen,) = self.categories_.get(REGISTRY_KEYS.BATCH_KEY, [range(len(categories))])
+        (seen,) = self.categories_[REGISTRY_KEYS.BATCH_KEY]
         if code not in seen:
             msg = f"`batch` should be one that the model has seen cells of, found {batch!r}."
             raise ValueError(msg)
@@ -136,14 +136,14 @@ class DecodingMixin(LatentModel):
         for dim in dims:
             check_integer("dims", dim, low=0, high=n_latent - 1)
         dims = [int(dim) for dim in dims]
-        if not dims or len(set(dims)) < len(dims) or not set(dims) <= set(range(n_latent)):
+        if not dims or len(set(dims)) < len(dims):
             msg = f"`dims` should be distinct and lie in 0..{n_latent - 1}, found {dims}."
             raise ValueError(msg)
         check_integer("n_steps", n_steps, low=1)
         ends: tuple[Any, ...] = tuple(limits) if isinstance(limits, Iterable) else (limits,)
         is_range = len(ends) == 2 and all(isinstance(end, Real) for end in ends)
-        rises = is_range and (ends[0] < ends[1] or (ends[0] == ends[1] and n_steps == 1))
-        if not (rises and math.isfinite(ends[0]) and math.isfinite(ends[1])):
+        is_range = is_range and all(map(math.isfinite, ends))
+        if not is_range or ends[0] > ends[1] or (ends[0] == ends[1] and n_steps > 1):
             msg = f"`limits` should be two finite numbers that rise, found {ends!r}."
             raise ValueError(msg)
         self._check_if_trained(warn=True)

@@ -89,16 +89,24 @@ def check_setup(adata: Any, unknown: Mapping[str, Any]) -> None:
         raise TypeError(msg)
     if unknown.get("source_registry"):
         _check_variables(adata, _variables(unknown["source_registry"]))
+    _refuse_view(adata)
+
+
+def _refuse_view(adata: AnnData) -> None:
     if adata.is_view:
-        copy = "to_memory" if adata.isbacked else "copy"
+        other, copy = (
+            ("one that lies in a file", "to_memory") if adata.isbacked else ("another one", "copy")
+        )
         msg = (
-            "`adata` should be an AnnData of its own, found a view of another one. Run "
+            f"`adata` should be an AnnData of its own, found a view of {other}. Run "
             f"`adata = adata.{copy}()` first."
         )
         raise ValueError(msg)
 
 
-def check_query(adata: AnnData, registry: Mapping[str, Any]) -> None:
+def check_query(
+    adata: AnnData, registry: Mapping[str, Any], seen: Mapping[str, Sequence[Sequence[int]]]
+) -> None:
     """Check that other data have what the model was registered with.
 
     Parameters
@@ -107,6 +115,9 @@ def check_query(adata: AnnData, registry: Mapping[str, Any]) -> None:
         Data that the model was not set up with.
     registry
         Registry of the model.
+    seen
+        Codes of the batch, and of each categorical covariate, that the model has seen cells of, by
+        field.
 
     Raises
     ------
@@ -115,23 +126,29 @@ def check_query(adata: AnnData, registry: Mapping[str, Any]) -> None:
     TypeError
         When the values are no numbers.
     ValueError
-        When variables or categories differ from those of training.
+        When variables or categories differ from those of training, or the data are a view of a
+        file.
     """
+    if adata.isbacked:
+        _refuse_view(adata)
     states = {key: field["state_registry"] for key, field in registry["field_registries"].items()}
     _check_variables(adata, _variables(registry))
     arguments = registry["setup_args"]
     columns: dict[str, Any] = {name: arguments.get(name) for name in _COLUMNS}
     check_columns(adata, **columns)
-    known = dict(states.get(REGISTRY_KEYS.CAT_COVS_KEY, {}).get("mappings", {}))
+    mappings = list(states.get(REGISTRY_KEYS.CAT_COVS_KEY, {}).get("mappings", {}).items())
+    codes = list(seen.get(REGISTRY_KEYS.CAT_COVS_KEY, []))
     if columns["batch_key"] is not None:
         batches = states[REGISTRY_KEYS.BATCH_KEY]["categorical_mapping"]
-        known = {columns["batch_key"]: batches} | known
-    for key, categories in known.items():
+        mappings = [(columns["batch_key"], batches), *mappings]
+        codes = [*seen[REGISTRY_KEYS.BATCH_KEY], *codes]
+    for (key, registered), had_cells in zip(mappings, codes, strict=True):
+        categories = [registered[code] for code in had_cells]
         new = [c for c in adata.obs[key].unique() if c not in set(categories)]
         if new:
             msg = (
                 f"`adata.obs[{key!r}]` should have categories that the model was trained on, "
-                f"{list(categories)}, found {new}. Train with such cells, or give them one of the "
+                f"{categories}, found {new}. Train with such cells, or give them one of the "
                 "known categories."
             )
             raise ValueError(msg)

@@ -151,7 +151,6 @@ class VAETrainingPlan(TrainingPlan):
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """Objective of a minibatch."""
-        self._progress_before = self.progress
         weights = self._weights(self._progress_before)
         _, _, loss_output = self.forward(batch, loss_kwargs=weights)
         self._record(loss_output, "train", kl_weight=weights["kl_weight"])
@@ -179,7 +178,8 @@ class VAETrainingPlan(TrainingPlan):
         self._take_mean()
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Go on from the last weights."""
+        """Go on from the last weights, and see how far the training is."""
+        self._progress_before = self.progress
         if self._weight_mean.is_swapped:
             self._weight_mean.swap(self.module)
         if self.__dict__.pop("_is_longer", False):
@@ -349,7 +349,6 @@ class ContrastiveTrainingPlan(VAETrainingPlan):
         if isinstance(batch, Minibatches):
             loss = self._replay(batch) if self._can_replay else self._take_steps(batch)
         else:
-            self._progress_before = self.progress
             loss = self._take_step(batch, self._progress_before)
         self._log_at_end_of_epoch()
         # Lightning does not step on it; callbacks look at it.

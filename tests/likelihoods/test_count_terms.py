@@ -4,8 +4,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import sparse
 
-from scsalient.likelihoods import _count_terms, build_likelihood
+from scsalient.likelihoods import _count_terms, _counts, build_likelihood
+from scsalient.loaders import SparseRows
+
+# So many that gamma functions are looked up where an eighth of the counts is not zero
+N_ROWS = 80
 
 
 def _case(name: str, *, density: float, library: float, size_factor: bool, seed: int = 0):
@@ -16,17 +21,17 @@ def _case(name: str, *, density: float, library: float, size_factor: bool, seed:
         theta = torch.empty(30).uniform_(-4.0, 4.0, generator=generator)
         likelihood.log_inverse_dispersion.data = theta
     outputs = {
-        head: torch.randn(8, 30, generator=generator).mul_(2.0).requires_grad_()
+        head: torch.randn(N_ROWS, 30, generator=generator).mul_(2.0).requires_grad_()
         for head in likelihood.heads
     }
-    counts = torch.empty(8, 30).geometric_(0.2, generator=generator)
-    kept = torch.rand(8, 30, generator=generator) < density
-    return likelihood, outputs, counts * kept, torch.full((8, 1), library)
+    counts = torch.empty(N_ROWS, 30).geometric_(0.2, generator=generator)
+    kept = torch.rand(N_ROWS, 30, generator=generator) < density
+    return likelihood, outputs, counts * kept, torch.full((N_ROWS, 1), library)
 
 
 def _value_and_gradients(log_prob, likelihood, outputs):
     leaves = [*outputs.values(), *likelihood.parameters()]
-    weights = torch.linspace(-1.0, 2.0, 8)
+    weights = torch.linspace(-1.0, 2.0, N_ROWS)
     return log_prob.detach(), torch.autograd.grad((log_prob * weights).sum(), leaves)
 
 
@@ -51,7 +56,7 @@ def test_value_and_gradient_whatever_the_data(name, density, library, seed):
 @pytest.mark.parametrize("name", ["poisson", "nb", "zinb"])
 def test_value_and_gradient_with_zeros_written_out(name, density, monkeypatch):
     # As on an accelerator, which does not look for them
-    monkeypatch.setattr(_count_terms, "_found", lambda x: _count_terms._AllEntries(x))
+    monkeypatch.setattr(_counts, "entries", _count_terms._All)
     _check(*_case(name, density=density, library=3e3, size_factor=False))
 
 
@@ -70,3 +75,30 @@ def _check(likelihood, outputs, x, library):
     for ours, theirs in zip(gradients, expected_gradients, strict=True):
         atol = 2e-6 * max(largest_term, float(theirs.abs().max()))
         torch.testing.assert_close(ours.double(), theirs, rtol=1e-4, atol=atol)
+
+
+@pytest.mark.parametrize("change", [None, 0.5])
+def test_gamma_functions_that_are_looked_up_are_those_of_torch(change, monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.empty(60, 20, dtype=torch.double).geometric_(0.2, generator=generator)
+    if change is not None:
+        # Not a count
+        x[3, 4] = change
+    theta = torch.empty(20, dtype=torch.double).uniform_(-4.0, 4.0, generator=generator).exp_()
+    rows = SparseRows.of_dense(x)
+    found = _count_terms.entries(rows).gamma(theta)
+    monkeypatch.setattr(_count_terms, "_MAX_TABLED", 10**6)
+    for ours, theirs in zip(found, _count_terms.entries(rows).gamma(theta), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("name", ["poisson", "nb", "zinb"])
+def test_a_zero_that_is_stored_is_a_zero(name):
+    likelihood, outputs, x, library = _case(name, density=0.12, library=3e3, size_factor=False)
+    matrix = sparse.csr_matrix(x.numpy())
+    matrix.data[::3] = 0
+    rows = SparseRows.of_csr(matrix)
+    found = _value_and_gradients(likelihood.log_prob(rows, outputs, library), likelihood, outputs)
+    written_out = likelihood.log_prob(rows.dense(), outputs, library)
+    expected = _value_and_gradients(written_out, likelihood, outputs)
+    torch.testing.assert_close(found, expected)

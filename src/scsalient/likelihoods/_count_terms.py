@@ -6,10 +6,12 @@ what remains is a logarithm. Values and gradients are those of scvi-tools' distr
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 import torch
 from torch.autograd.function import once_differentiable
+from torch.nn import functional
 
 from scsalient.loaders import SparseRows
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 # As in scvi-tools, against the logarithm of zero
 _EPS = 1e-8
+# Counts up to which gamma functions are looked up; nearly all counts of single cells
+_MAX_TABLED = 8
 
 
 class _ZeroTerm(torch.autograd.Function):
@@ -41,27 +45,66 @@ class _ZeroTerm(torch.autograd.Function):
 
 
 class _Excess(torch.autograd.Function):
-    """``x log(mean / (mean + theta)) + lgamma(x + theta) - lgamma(x + 1)``; zero has no part."""
+    """``x log(mean / (mean + theta))`` and a term of gamma functions; zero has no part."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, mean: Tensor, theta: Tensor) -> Tensor:
-        ctx.save_for_backward(x, mean, theta)
+    def forward(
+        ctx: Any, x: Tensor, mean: Tensor, theta: Tensor, gamma: Tensor, slope: Tensor
+    ) -> Tensor:
+        ctx.save_for_backward(x, mean, theta, slope)
         ratio = (mean + _EPS).div_(mean + theta + _EPS)
-        gamma = (x + theta).lgamma_().sub_((x + 1.0).lgamma_())
-        return gamma.add_(ratio.log_().mul_(x))
+        return ratio.log_().mul_(x).add_(gamma)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor | None, Tensor | None]:
-        x, mean, theta = ctx.saved_tensors
+    def backward(
+        ctx: Any, gradient: Tensor
+    ) -> tuple[None, Tensor | None, Tensor | None, None, None]:
+        x, mean, theta, slope = ctx.saved_tensors
         by_mean = by_theta = None
         reciprocal = (mean + theta + _EPS).reciprocal_()
         if ctx.needs_input_grad[2]:
-            by_theta = (x + theta).digamma_().addcmul_(x, reciprocal, value=-1.0).mul_(gradient)
+            by_theta = torch.addcmul(slope, x, reciprocal, value=-1.0).mul_(gradient)
             by_theta = by_theta.sum_to_size(theta.shape)
         if ctx.needs_input_grad[1]:
             by_mean = (mean + _EPS).reciprocal_().sub_(reciprocal).mul_(x).mul_(gradient)
-        return None, by_mean, by_theta
+        return None, by_mean, by_theta, None, None
+
+
+class _ZeroInflated(torch.autograd.Function):
+    """What a row has beside the excess of :func:`negative_binomial_excess`, and its gradient.
+
+    A zero is lost or drawn; any other count has been drawn.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, found: Entries, mean: Tensor, theta: Tensor, logits: Tensor) -> Tensor:
+        log_ratio = (mean / theta).log1p_()
+        kept = logits.neg()
+        drawn = torch.addcmul(kept, log_ratio, theta, value=-1.0)
+        log_prob = found.replace_(functional.softplus(drawn), drawn)
+        ctx.found = found
+        ctx.save_for_backward(mean, theta, log_ratio, drawn, kept)
+        return log_prob.sub_(functional.softplus(kept)).sum(-1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(
+        ctx: Any, gradient: Tensor
+    ) -> tuple[None, Tensor | None, Tensor | None, Tensor | None]:
+        mean, theta, log_ratio, drawn, kept = ctx.saved_tensors
+        gradient = gradient.unsqueeze(-1)
+        by_mean = by_theta = by_logits = None
+        is_drawn = ctx.found.fill_(drawn.sigmoid(), 1.0)
+        if ctx.needs_input_grad[3]:
+            by_logits = kept.sigmoid().sub_(is_drawn).mul_(gradient)
+        is_drawn = is_drawn.mul_(gradient)
+        reciprocal = (mean + theta).reciprocal_()
+        if ctx.needs_input_grad[2]:
+            by_theta = (mean * reciprocal).sub_(log_ratio).mul_(is_drawn).sum(0)
+        if ctx.needs_input_grad[1]:
+            by_mean = reciprocal.mul_(-theta).mul_(is_drawn)
+        return None, by_mean, by_theta, by_logits
 
 
 def zero_log_prob(mean: Tensor, theta: Tensor) -> Tensor:
@@ -81,13 +124,32 @@ def zero_log_prob(mean: Tensor, theta: Tensor) -> Tensor:
     return _ZeroTerm.apply(mean, theta + _EPS)
 
 
-def negative_binomial_excess(x: Tensor | SparseRows, mean: Tensor, theta: Tensor) -> Tensor:
+def zero_inflated_log_prob(counts: Entries, mean: Tensor, theta: Tensor, logits: Tensor) -> Tensor:
+    """Log-probability of each row but for :func:`negative_binomial_excess`.
+
+    Parameters
+    ----------
+    counts
+        Entries of the counts; see :func:`entries`.
+    mean, theta
+        As in :func:`zero_log_prob`.
+    logits
+        Logit of the probability that a count is lost, shape ``(n_rows, n_vars)``.
+
+    Returns
+    -------
+    Shape ``(n_rows,)``.
+    """
+    return _ZeroInflated.apply(counts, mean, theta + _EPS, logits)
+
+
+def negative_binomial_excess(counts: Entries, mean: Tensor, theta: Tensor) -> Tensor:
     """What the log-probability of each row has beyond that of zeros everywhere.
 
     Parameters
     ----------
-    x
-        Counts, shape ``(n_rows, n_vars)``.
+    counts
+        Entries of the counts; see :func:`entries`.
     mean, theta
         As in :func:`zero_log_prob`.
 
@@ -95,29 +157,57 @@ def negative_binomial_excess(x: Tensor | SparseRows, mean: Tensor, theta: Tensor
     -------
     Shape ``(n_rows,)``.
     """
-    found = _found(x)
-    log_gamma, theta = found.of_columns(theta.lgamma()), found.of_columns(theta)
-    return found.row_sums(_Excess.apply(found.x, found.of(mean), theta) - log_gamma)
+    gamma, slope = counts.gamma(theta.detach())
+    return counts.row_sums(
+        _Excess.apply(counts.x, counts.of(mean), counts.of_columns(theta), gamma, slope)
+    )
 
 
-def poisson_excess(x: Tensor | SparseRows, rate: Tensor) -> Tensor:
+def poisson_excess(counts: Entries, rate: Tensor) -> Tensor:
     """What the Poisson log-probability of each row has beyond that of zeros everywhere.
 
     Parameters
     ----------
-    x, rate
-        Counts and their means, shape ``(n_rows, n_vars)``.
+    counts
+        Entries of the counts; see :func:`entries`.
+    rate
+        Mean of each count, shape ``(n_rows, n_vars)``.
 
     Returns
     -------
     Shape ``(n_rows,)``.
     """
-    found = _found(x)
-    counts = found.x
-    return found.row_sums(counts * found.of(rate).log() - (counts + 1.0).lgamma())
+    x = counts.x
+    return counts.row_sums(x * counts.of(rate).log() - (x + 1.0).lgamma())
 
 
-class _Entries:
+class Entries(Protocol):
+    """Entries of a matrix of counts in which a term is not that of a zero."""
+
+    @property
+    def x(self) -> Tensor:
+        """Their counts."""
+
+    def of(self, matrix: Tensor) -> Tensor:
+        """Values of a matrix of the same shape at the entries."""
+
+    def of_columns(self, vector: Tensor) -> Tensor:
+        """Values of a vector at the columns of the entries."""
+
+    def gamma(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """:func:`_gamma` of each entry, with the ``theta`` of its column."""
+
+    def replace_(self, matrix: Tensor, values: Tensor) -> Tensor:
+        """A matrix with another's values at the entries; it may be changed in place."""
+
+    def fill_(self, matrix: Tensor, value: float) -> Tensor:
+        """As :meth:`replace_`, with the same value everywhere."""
+
+    def row_sums(self, values: Tensor) -> Tensor:
+        """Sum over each row of a value for each entry."""
+
+
+class _NonZero:
     """Non-zero entries of a matrix, one after the other."""
 
     def __init__(self, rows: SparseRows) -> None:
@@ -133,11 +223,40 @@ class _Entries:
     def of_columns(self, vector: Tensor) -> Tensor:
         return vector.index_select(0, self._rows.columns)
 
+    def gamma(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        # Those of small counts, which most are, are looked up
+        x, columns = self.x, self._rows.columns
+        if len(x) < _MAX_TABLED * len(theta):
+            return _gamma(x, self.of_columns(theta))
+        counts = x.long()
+        is_other = (x != counts) | (x > _MAX_TABLED)
+        # A count of n has a product of n factors, theta + 0 to theta + n - 1
+        factors = theta + torch.arange(_MAX_TABLED, dtype=theta.dtype).unsqueeze(1)
+        places = counts.clamp_(0, _MAX_TABLED).mul_(len(theta)).add_(columns)
+        of_one = torch.arange(_MAX_TABLED + 1.0, dtype=theta.dtype).add_(1.0).lgamma_()
+        value, slope = (
+            functional.pad(steps.cumsum(0), (0, 0, 1, 0)) for steps in (factors.log(), 1 / factors)
+        )
+        value -= of_one.unsqueeze(1)
+        found = [table.reshape(-1).index_select(0, places) for table in (value, slope)]
+        # NumPy finds them several times as fast as PyTorch does.
+        others = torch.from_numpy(np.flatnonzero(is_other.numpy()))
+        exact = _gamma(x[others], theta[columns[others]])
+        return found[0].index_copy_(0, others, exact[0]), found[1].index_copy_(0, others, exact[1])
+
+    def replace_(self, matrix: Tensor, values: Tensor) -> Tensor:
+        matrix.view(-1).index_copy_(0, self._rows.flat, self.of(values))
+        return matrix
+
+    def fill_(self, matrix: Tensor, value: float) -> Tensor:
+        matrix.view(-1).index_fill_(0, self._rows.flat, value)
+        return matrix
+
     def row_sums(self, values: Tensor) -> Tensor:
         return self._rows.sums(values)
 
 
-class _AllEntries:
+class _All:
     """Every entry. On an accelerator this is faster than to wait for the number of non-zeros."""
 
     def __init__(self, x: Tensor) -> None:
@@ -149,11 +268,28 @@ class _AllEntries:
     def of_columns(self, vector: Tensor) -> Tensor:
         return vector
 
+    def gamma(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        return _gamma(self.x, theta)
+
+    def replace_(self, matrix: Tensor, values: Tensor) -> Tensor:
+        return torch.where(self.x > 0, values, matrix)
+
+    def fill_(self, matrix: Tensor, value: float) -> Tensor:
+        return matrix.masked_fill_(self.x > 0, value)
+
     def row_sums(self, values: Tensor) -> Tensor:
         return values.sum(-1)
 
 
-def _found(x: Tensor | SparseRows) -> _Entries | _AllEntries:
+def _gamma(x: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+    """``lgamma(x + theta) - lgamma(theta) - lgamma(x + 1)`` and its derivative by ``theta``."""
+    total = x + theta
+    value = total.lgamma().sub_((x + 1.0).lgamma_()).sub_(theta.lgamma())
+    return value, total.digamma_().sub_(theta.digamma())
+
+
+def entries(x: Tensor | SparseRows) -> Entries:
+    """Entries of counts, shape ``(n_rows, n_vars)``, that the terms of this module look at."""
     if isinstance(x, SparseRows):
-        return _Entries(x)
-    return _Entries(SparseRows.of_dense(x)) if x.device.type == "cpu" else _AllEntries(x)
+        return _NonZero(x.without_zeros())
+    return _NonZero(SparseRows.of_dense(x)) if x.device.type == "cpu" else _All(x)

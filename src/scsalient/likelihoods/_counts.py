@@ -16,11 +16,13 @@ from torch.nn import functional
 
 from scsalient.likelihoods._base import Likelihood
 from scsalient.likelihoods._count_terms import (
+    entries,
     negative_binomial_excess,
     poisson_excess,
+    zero_inflated_log_prob,
     zero_log_prob,
 )
-from scsalient.loaders import SparseRows, dense
+from scsalient.loaders import SparseRows
 from scsalient.nn import at_least_single
 
 if TYPE_CHECKING:
@@ -85,7 +87,7 @@ class Poisson(_Counts):
     ) -> Tensor:
         """As in :class:`Likelihood`, with special functions only where a count is not zero."""
         rate = self.expected(outputs, library) + _MIN_RATE
-        return poisson_excess(x, rate) - rate.sum(-1)
+        return poisson_excess(entries(x), rate) - rate.sum(-1)
 
 
 class NegativeBinomial(_Counts):
@@ -108,7 +110,9 @@ class NegativeBinomial(_Counts):
     ) -> Tensor:
         """As in :class:`Likelihood`, with special functions only where a count is not zero."""
         mean, theta = self.expected(outputs, library), self.log_inverse_dispersion.exp()
-        return zero_log_prob(mean, theta).sum(-1) + negative_binomial_excess(x, mean, theta)
+        return zero_log_prob(mean, theta).sum(-1) + negative_binomial_excess(
+            entries(x), mean, theta
+        )
 
 
 class ZeroInflatedNegativeBinomial(NegativeBinomial):
@@ -131,9 +135,6 @@ class ZeroInflatedNegativeBinomial(NegativeBinomial):
         """As in :class:`Likelihood`, with special functions only where a count is not zero."""
         mean, theta = self.expected(outputs, library), self.log_inverse_dispersion.exp()
         logits = at_least_single(outputs["dropout_logits"])
-        kept_zero = zero_log_prob(mean, theta) - logits
-        # A zero is lost or drawn; any other count has been drawn.
-        either = torch.where(dense(x) > 0, kept_zero, functional.softplus(kept_zero))
-        return (either - functional.softplus(-logits)).sum(-1) + negative_binomial_excess(
-            x, mean, theta
-        )
+        counts = entries(x)
+        rest = zero_inflated_log_prob(counts, mean, theta, logits)
+        return rest + negative_binomial_excess(counts, mean, theta)

@@ -88,6 +88,14 @@ class SparseRows:
         parts = (self.values.numpy(), self.columns.numpy(), self.ends.numpy())
         return sparse.csr_matrix(parts, shape=(len(self), self.n_columns))
 
+    def without_zeros(self) -> SparseRows:
+        """The same matrix, in which no zero is stored."""
+        if bool(self.values.all()):
+            return self
+        found = self._csr.copy()
+        found.eliminate_zeros()
+        return SparseRows.of_csr(found)
+
     def map(self, function: Callable[[Tensor], Tensor]) -> SparseRows:
         """The matrix with a function, which keeps zero, applied to each value."""
         return replace(self, values=function(self.values))

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import sparse
+from scipy import sparse, stats
 
 from scsalient.likelihoods import _count_terms, _counts, build_likelihood
 from scsalient.loaders import SparseRows
@@ -102,3 +103,27 @@ def test_a_zero_that_is_stored_is_a_zero(name):
     written_out = likelihood.log_prob(rows.dense(), outputs, library)
     expected = _value_and_gradients(written_out, likelihood, outputs)
     torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("name", ["nb", "zinb"])
+def test_doubles_beside_single_parameters_and_outputs_in_columns(name):
+    likelihood, outputs, x, library = _case(name, density=0.12, library=3e3, size_factor=False)
+    expected = likelihood.log_prob(x, outputs, library)
+    doubles = {head: values.double() for head, values in outputs.items()}
+    found = likelihood.log_prob(x.double(), doubles, library.double())
+    assert found.dtype == torch.double
+    torch.testing.assert_close(found.float(), expected)
+    in_columns = {head: values.T.contiguous().T for head, values in outputs.items()}
+    torch.testing.assert_close(likelihood.log_prob(x, in_columns, library), expected)
+
+
+@pytest.mark.parametrize("n_rows", [2, 80])
+def test_large_counts_of_a_variable_that_is_nearly_poisson(n_rows):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.poisson(torch.full((n_rows, 20), 20.0), generator=generator)
+    likelihood = build_likelihood("nb", n_vars=20)
+    torch.nn.init.constant_(likelihood.log_inverse_dispersion, 12.0)
+    outputs, library = {"proportion": torch.zeros(n_rows, 20)}, torch.full((n_rows, 1), 400.0)
+    found = likelihood.log_prob(x, outputs, library)
+    exact = stats.nbinom.logpmf(x.double(), np.exp(12.0), 1 / (1 + 20 / np.exp(12.0))).sum(1)
+    np.testing.assert_allclose(found.detach(), exact, atol=0.02)

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import scvi
 import torch
+from anndata import AnnData
 
 from factories import make_counts, make_model, make_trained
 from scsalient import ContrastiveVAE
-from scsalient.model._evidence import SalientEvidence, _p_value
+from scsalient.model._evidence import SalientEvidence, _exchanges, _p_value, _strata
 
 ONE_BATCH = np.zeros(8, dtype=int)
 # About 900 steps
@@ -20,6 +21,13 @@ LONG = {"max_epochs": 100, "train": {"batch_size": 32}}
 def with_response():
     scvi.settings.seed = 0
     return make_trained(make_counts(300, 300, 20), **LONG)
+
+
+def _evidence(target_gains, background_gains, p_value):
+    n = len(target_gains), len(background_gains)
+    return SalientEvidence(
+        target_gains, background_gains, p_value, 0.01, n_exchangeable=n, smallest_p_value=1e-4
+    )
 
 
 def _statistics(gains, every):
@@ -51,12 +59,12 @@ def test_few_responders_are_found_among_noise():
     batches = np.zeros(200, dtype=int)
     p_value = _p_value(gains, is_target, batches, n_permutations=9999, seed=0)
     assert p_value < 0.01
-    assert SalientEvidence(gains[:100], gains[100:], p_value, 0.01).found
+    assert _evidence(gains[:100], gains[100:], p_value).found
     # Nor does it matter that salient latents do harm to the others
     harmed = np.where(gains[:100] == 6, 6, gains[:100] - 2)
     assert harmed.mean() < 0
-    assert SalientEvidence(harmed, gains[100:], 0.001, 0.01).found
-    assert not SalientEvidence(harmed[9:], gains[100:], 0.001, 0.01).found
+    assert _evidence(harmed, gains[100:], 0.001).found
+    assert not _evidence(harmed[9:], gains[100:], 0.001).found
 
 
 def test_p_value_of_equal_cells_is_uniform():
@@ -106,7 +114,58 @@ def test_a_response_tells_nothing_in_a_batch_that_coincides():
         ContrastiveVAE.setup_anndata(adata, "condition", "control", batch_key="batch")
     model = ContrastiveVAE(adata, n_salient_latent=2, n_background_latent=3, n_hidden=16)
     model.train(1, accelerator="cpu", enable_progress_bar=False)
-    assert model.evidence().p_value == 1
+    evidence = model.evidence()
+    assert evidence.p_value == evidence.smallest_p_value == 1
+    assert evidence.n_exchangeable == (0, 0)
+    assert evidence.verdict.startswith("Cannot tell: roles can be exchanged only among")
+
+
+def test_roles_are_exchanged_among_cells_of_the_same_covariates():
+    rng = np.random.default_rng(0)
+    is_target = np.repeat([True, False], 200)
+    donor = np.where(rng.random(400) < np.where(is_target, 0.9, 0.1), 1, 0)
+    # What differs is the donor alone
+    gains = rng.normal(size=400) + 2 * donor
+    codes = np.stack([np.zeros(400, dtype=int), donor], axis=1)
+    p_values = [
+        _p_value(gains, is_target, _strata(some), n_permutations=999, seed=0)
+        for some in (codes, codes[:, :1])
+    ]
+    assert p_values[0] > 0.05 > 0.001 == p_values[1]
+
+
+def test_a_covariate_that_coincides_leaves_nothing_to_exchange():
+    adata = make_counts(300, 300, 20)
+    adata.obs["donor"] = adata.obs["condition"].to_numpy()
+    with pytest.warns(UserWarning, match="coincides"):
+        ContrastiveVAE.setup_anndata(
+            adata, "condition", "control", categorical_covariate_keys=["donor"]
+        )
+    model = ContrastiveVAE(adata, n_salient_latent=2, n_background_latent=3, n_hidden=16)
+    model.train(1, accelerator="cpu", enable_progress_bar=False)
+    assert model.evidence().verdict.startswith("Cannot tell: roles can be exchanged")
+
+
+def test_what_can_be_exchanged():
+    is_target = np.array([1, 1, 0, 1, 0, 0, 0, 1], dtype=bool)
+    counts, n_exchanges = _exchanges(is_target, np.array([0, 0, 0, 1, 1, 1, 2, 3]))
+    assert counts == (3, 3)
+    # Three choose two, and three choose one
+    assert n_exchanges == pytest.approx(9)
+
+
+def test_one_exchangeable_target_cell_tells_nothing():
+    one = SalientEvidence(
+        np.full(60, 9.0),
+        np.zeros(60),
+        1 / 61,
+        0.01,
+        n_exchangeable=(1, 60),
+        smallest_p_value=1 / 61,
+    )
+    assert not one.found
+    assert "1 target and 60 background cells" in one.verdict
+    assert "p is at least 0.016" in one.verdict
 
 
 def test_other_cells_are_held_out_as_a_whole(with_response):
@@ -134,7 +193,6 @@ def test_gains_are_differences_of_the_log_likelihood():
     whole = whole + model.denoise(adata, keep="salient", method="difference", indices=[0])
     without = model.denoise(adata, keep="background", indices=[0])
     errors = [((x - mean) ** 2).sum() / 2 for mean in (without, whole)]
-    # The variance is 1 and a ten thousandth
     assert gain == pytest.approx(errors[0] - errors[1], rel=1e-2)
 
 
@@ -180,6 +238,8 @@ def test_bad_requests(with_response):
             with_response.evidence(level=level)
     with pytest.raises(ValueError, match="`n_permutations` should be an integer of at least 99"):
         with_response.evidence(n_permutations=10)
+    with pytest.raises(ValueError, match="`n_permutations` should be at least 99999 for a `level`"):
+        with_response.evidence(level=1e-5)
 
 
 def test_cells_in_another_order(with_response, tmp_path):
@@ -214,7 +274,38 @@ def test_cells_that_were_trained_on_are_refused(with_response):
     for adata in (copy, copy[with_response.train_indices[:5]].copy()):
         with pytest.raises(ValueError, match="`adata` should have cells .* not trained on, found"):
             with_response.evidence(adata)
+    renamed = copy.copy()
+    renamed.obs_names += "-1"
+    with pytest.raises(ValueError, match="`adata` should have cells .* not trained on, found"):
+        with_response.evidence(renamed)
     found = with_response.evidence(copy[np.sort(with_response.validation_indices)].copy())
     np.testing.assert_allclose(found.target_gains, own.target_gains, rtol=1e-4, atol=1e-4)
     # Others of the same names
     with_response.evidence(make_counts(300, 300, 20, seed=7))
+
+
+def test_a_model_without_its_data_asks_those_that_it_is_given(with_response, tmp_path):
+    with_response.save(tmp_path / "model")
+    model = ContrastiveVAE.load(tmp_path / "model", adata=False, accelerator="cpu")
+    other = make_counts(100, 80, 20, seed=1)
+    model.embed(other)
+    expected = with_response.evidence(other.copy())
+    np.testing.assert_allclose(
+        model.evidence(other).target_gains, expected.target_gains, rtol=1e-4, atol=1e-4
+    )
+    # They are not its own for that
+    assert model.adata is None
+    with pytest.raises(ValueError, match="`adata` is needed, for the model was loaded without"):
+        model.evidence()
+    with pytest.raises(ValueError, match="`adata` should have cells .* not trained on, found 600"):
+        model.evidence(with_response.adata.copy())
+
+
+def test_copies_cannot_be_held_out():
+    adata = make_counts(300, 60, 20)
+    copies = np.concatenate([np.arange(300), np.tile(np.arange(300, 360), 5)])
+    obs = adata.obs.iloc[copies].set_axis([f"cell_{i}" for i in range(len(copies))])
+    filled = AnnData(adata.X[copies], obs=obs, var=adata.var)
+    model = make_trained(filled, max_epochs=1)
+    with pytest.warns(UserWarning, match="held-out cells that are no copies of others, found"):
+        model.evidence()

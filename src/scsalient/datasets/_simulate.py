@@ -45,7 +45,8 @@ def simulate(
     n_background_factors
         Continuous factors that both groups share.
     effect
-        Mean absolute log fold change of a response gene in a responder; 0 for nothing to find.
+        Mean absolute log fold change of a response gene in a responder, before the softmax, which
+        lets the other genes fall a little where response genes rise; 0 for nothing to find.
     batch_effect
         Standard deviation of the batches' log fold changes.
     library_size

@@ -41,11 +41,12 @@ class Gaussian(Likelihood):
 
     def __init__(self, n_vars: int, *, variance: Literal["fixed", "learned"] = "learned") -> None:
         super().__init__()
-        start = torch.zeros(n_vars)
         if variance == "learned":
-            self.log_variance = nn.Parameter(start)
+            self.log_variance = nn.Parameter(torch.zeros(n_vars))
         else:
-            self.register_buffer("log_variance", start)
+            # One, with the least variance that there may be
+            logarithm = torch.full((n_vars,), math.log1p(-_MIN_VARIANCE))
+            self.register_buffer("log_variance", logarithm)
 
     def distribution(self, outputs: dict[str, Tensor], library: Tensor) -> Distribution:
         """Normal distribution of each value."""
@@ -80,7 +81,10 @@ class Gaussian(Likelihood):
         variance = self._variance()
         precision = variance.reciprocal()
         squares = ScaledSquaresOfMap.apply(x, hidden, head.weight, head.bias, precision)
-        whole = precision.detach().index_select(0, x.columns) @ x.values.square()
+        weights = precision.detach()
+        whole = weights.index_select(0, x.columns) @ x.values.square()
+        if head.bias is not None:
+            whole = whole + len(x) * (weights @ head.bias.detach().square())
         if whole > _MAX_LOST * squares.detach().sum():
             # Some variable is much larger than it varies
             library = hidden.new_ones(len(x), 1)

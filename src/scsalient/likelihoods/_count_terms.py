@@ -226,14 +226,15 @@ class _NonZero:
     def gamma(self, theta: Tensor) -> tuple[Tensor, Tensor]:
         # Those of small counts, which most are, are looked up
         x, columns = self.x, self._rows.columns
+        dtype = torch.promote_types(x.dtype, theta.dtype)
         if len(x) < _MAX_TABLED * len(theta):
-            return _gamma(x, self.of_columns(theta))
+            return _gamma_in_double(x, self.of_columns(theta), dtype)
         counts = x.long()
         is_other = (x != counts) | (x > _MAX_TABLED)
         # A count of n has a product of n factors, theta + 0 to theta + n - 1
-        factors = theta + torch.arange(_MAX_TABLED, dtype=theta.dtype).unsqueeze(1)
+        factors = theta.to(dtype) + torch.arange(_MAX_TABLED, dtype=dtype).unsqueeze(1)
         places = counts.clamp_(0, _MAX_TABLED).mul_(len(theta)).add_(columns)
-        of_one = torch.arange(_MAX_TABLED + 1.0, dtype=theta.dtype).add_(1.0).lgamma_()
+        of_one = torch.arange(_MAX_TABLED + 1.0, dtype=dtype).add_(1.0).lgamma_()
         value, slope = (
             functional.pad(steps.cumsum(0), (0, 0, 1, 0)) for steps in (factors.log(), 1 / factors)
         )
@@ -241,14 +242,16 @@ class _NonZero:
         found = [table.reshape(-1).index_select(0, places) for table in (value, slope)]
         # NumPy finds them several times as fast as PyTorch does.
         others = torch.from_numpy(np.flatnonzero(is_other.numpy()))
-        exact = _gamma(x[others], theta[columns[others]])
+        exact = _gamma_in_double(x[others], theta[columns[others]], dtype)
         return found[0].index_copy_(0, others, exact[0]), found[1].index_copy_(0, others, exact[1])
 
     def replace_(self, matrix: Tensor, values: Tensor) -> Tensor:
+        matrix = matrix.contiguous()
         matrix.view(-1).index_copy_(0, self._rows.flat, self.of(values))
         return matrix
 
     def fill_(self, matrix: Tensor, value: float) -> Tensor:
+        matrix = matrix.contiguous()
         matrix.view(-1).index_fill_(0, self._rows.flat, value)
         return matrix
 
@@ -286,6 +289,12 @@ def _gamma(x: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
     total = x + theta
     value = total.lgamma().sub_((x + 1.0).lgamma_()).sub_(theta.lgamma())
     return value, total.digamma_().sub_(theta.digamma())
+
+
+def _gamma_in_double(x: Tensor, theta: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """As :func:`_gamma`, whose terms nearly cancel where ``theta`` is large."""
+    value, slope = _gamma(x.double(), theta.double())
+    return value.to(dtype), slope.to(dtype)
 
 
 def entries(x: Tensor | SparseRows) -> Entries:

@@ -62,7 +62,9 @@ def independence(
 
 def _u_centred(x: np.ndarray) -> np.ndarray:
     n = len(x)
-    d = squareform(pdist(x))
+    # Their unit does not matter, and squares of squares of extreme ones would not be numbers
+    largest = np.abs(x - x.mean(axis=0)).max()
+    d = squareform(pdist((x - x.mean(axis=0)) / (largest if largest > 0 else 1.0)))
     rows = d.sum(axis=0)
     centred = d - rows[:, None] / (n - 2) - rows[None, :] / (n - 2)
     centred += d.sum() / ((n - 1) * (n - 2))

@@ -67,8 +67,8 @@ def _sampled(codes: np.ndarray, n: int, seed: int) -> np.ndarray:
 def leakage(latent: ArrayLike, labels: ArrayLike, *, n_splits: int = 5, seed: int = 0) -> float:
     """How much of a label a linear classifier reads from a latent.
 
-    Cross-validated balanced accuracy of a logistic regression on standardised latents, rescaled
-    so that 0 is chance and 1 is perfect.
+    Cross-validated balanced accuracy of a logistic regression on standardised latents, in which
+    all labels weigh the same, rescaled so that 0 is chance and 1 is perfect.
 
     Parameters
     ----------
@@ -99,7 +99,9 @@ def leakage(latent: ArrayLike, labels: ArrayLike, *, n_splits: int = 5, seed: in
         )
         raise ValueError(msg)
     folds = StratifiedKFold(n_splits, shuffle=True, random_state=seed)
-    classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    # Else it would call all cells by the label of most
+    regression = LogisticRegression(max_iter=1000, class_weight="balanced")
+    classifier = make_pipeline(StandardScaler(), regression)
     scores = cross_val_score(classifier, values, codes, cv=folds, scoring="balanced_accuracy")
     chance = 1 / len(counts)
     return float((scores.mean() - chance) / (1 - chance))

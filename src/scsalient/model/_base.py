@@ -137,7 +137,11 @@ class LatentModel(BaseModelClass):
         if adata is not None and adata is not self.adata:
             check_anndata(adata)
             check_query(adata, self.registry, self.categories_)
+        lacks_data = self.adata is None
         adata = self._validate_anndata(adata)
+        if lacks_data:
+            # scvi-tools takes the first data that it meets for those of the model
+            self._adata = self._adata_manager = None
         if self.get_anndata_manager(adata, required=True).id not in self._checked_managers:
             self._check_data(adata)
         return adata
@@ -171,13 +175,16 @@ class LatentModel(BaseModelClass):
             check_block(values.cpu().numpy(), totals.cpu().numpy(), **expected)
             yield tensors
 
-    def _generator(self) -> torch.Generator:
-        """Generator of draws at inference time, seeded by ``scvi.settings.seed`` if it is set."""
+    def _generator(self, purpose: str) -> torch.Generator:
+        """Generator of draws at inference time, seeded by ``scvi.settings.seed`` if it is set.
+
+        Draws for two purposes, such as those of both latents, are independent of each other.
+        """
         generator = torch.Generator(device=self.module.device)
-        seed = settings.seed
-        if seed is None:
-            seed = int(torch.empty((), dtype=torch.int64).random_().item())
-        return generator.manual_seed(int(seed))
+        if settings.seed is None:
+            return generator.manual_seed(int(torch.empty((), dtype=torch.int64).random_().item()))
+        sequence = np.random.SeedSequence([int(settings.seed), *purpose.encode()])
+        return generator.manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> 1))
 
 
 def _as_positions(indices: Sequence[int] | np.ndarray | None, n_obs: int) -> np.ndarray | None:

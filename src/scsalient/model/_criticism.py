@@ -102,7 +102,7 @@ class CriticismMixin(LatentModel):
         check_integer("n_samples", n_samples, low=1)
         self._check_if_trained(warn=True)
         adata = self._validated(adata)
-        generator = self._generator()
+        generator = self._generator("posterior")
         log_probs, kls = [], []
         for tensors in self._minibatches(adata, indices, batch_size):
             posteriors = self.module.posteriors(tensors)

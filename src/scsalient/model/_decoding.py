@@ -190,7 +190,7 @@ class DecodingMixin(LatentModel):
     ) -> AnnData:
         check_integer("n", n, low=1)
         self._check_if_trained(warn=True)
-        generator = self._generator()
+        generator = self._generator(f"generate {' and '.join(kinds)}")
         rng = np.random.default_rng(generator.initial_seed())
         device = self.module.device
         latents = {

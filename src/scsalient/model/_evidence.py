@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import torch
-from scipy import sparse
+from scipy.special import gammaln
 from scvi import REGISTRY_KEYS
 
 from scsalient import _keys
@@ -16,6 +17,7 @@ from scsalient._arguments import check_integer, check_number
 from scsalient.data import Role
 from scsalient.loaders import Rows
 from scsalient.model._base import LatentModel
+from scsalient.model._copies import signatures
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -24,8 +26,9 @@ MIN_CELLS = 20
 # Share of the cells that respond where few do
 FEW = 0.1
 _BLOCK_VALUES = 2_000_000
-# Cells of other data that are looked at for having been trained on
-_MAX_COMPARED = 512
+_EXCHANGED_WITHIN = (REGISTRY_KEYS.BATCH_KEY, REGISTRY_KEYS.CAT_COVS_KEY)
+# Share of cells that may be copies of others by chance, as where few genes are measured
+_MAX_COPIES = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,12 +45,19 @@ class SalientEvidence:
         gains.
     level
         p-value at or below which something counts as found.
+    n_exchangeable
+        Number of held-out target and background cells that share batch and categorical covariates
+        with cells of the other role: no others can tell anything.
+    smallest_p_value
+        What the p-value would be if no other exchange had so large a difference.
     """
 
     target_gains: np.ndarray
     background_gains: np.ndarray
     p_value: float
     level: float
+    n_exchangeable: tuple[int, int]
+    smallest_p_value: float
 
     @property
     def target_gain(self) -> float:
@@ -61,8 +71,8 @@ class SalientEvidence:
 
     @property
     def enough_cells(self) -> bool:
-        """Whether there are 20 held-out cells of each role, below which nothing is decided."""
-        return min(len(self.target_gains), len(self.background_gains)) >= MIN_CELLS
+        """Whether 20 held-out cells of each role can be exchanged, and enough for the level."""
+        return min(self.n_exchangeable) >= MIN_CELLS and self.smallest_p_value <= self.level
 
     @property
     def found(self) -> bool:
@@ -74,16 +84,26 @@ class SalientEvidence:
     @property
     def verdict(self) -> str:
         """The outcome in one sentence."""
-        if not self.enough_cells:
+        if min(len(self.target_gains), len(self.background_gains)) < MIN_CELLS:
             return (
                 f"Cannot tell: {MIN_CELLS} held-out cells of each role are needed. Use data with "
                 "more cells, or hold more of them out with a smaller `train_size`."
             )
+        if not self.enough_cells:
+            n_target, n_background = self.n_exchangeable
+            return (
+                "Cannot tell: roles can be exchanged only among cells of the same batch and "
+                f"categorical covariates, and of those held out {n_target} target and "
+                f"{n_background} background cells have others of both roles there, so that p is "
+                f"at least {self.smallest_p_value:.2g}. Needed are {MIN_CELLS} of each and a p of "
+                f"{self.level:g}: register batches that have cells of both roles, or hold more "
+                "out with a smaller `train_size`."
+            )
         if self.found:
-            return "Found: target cells vary in a way that background cells do not."
+            return "Found: the salient latents explain target cells better than background cells."
         return (
-            "Nothing found: the salient latents explain target cells no better than background "
-            "cells. Do not read structure into them."
+            "Nothing found: it is not shown that the salient latents explain target cells better "
+            "than background cells. Do not read structure into them."
         )
 
     def __str__(self) -> str:
@@ -123,9 +143,9 @@ class EvidenceMixin(LatentModel):
         \mid 0, \overline{z})` with its posterior means :math:`\overline{s}, \overline{z}`. If
         target and background cells are alike, the encoders treat both alike, and held-out cells of
         the two roles can be exchanged. The difference of their gains is therefore compared with
-        that after random exchanges of the roles, within each batch. Whatever the model, the number
-        of cells and the distribution of the gains, at most a share ``level`` of data with nothing
-        to find then count as found.
+        that after random exchanges of the roles, among cells of the same batch and the same
+        categorical covariates. Whatever the model, the number of cells and the distribution of the
+        gains, at most a share ``level`` of data with nothing to find then count as found.
 
         Where all target cells respond a little, the mean of the gains :math:`g` tells most; where
         few respond, that of :math:`\log(0.9 + 0.1 e^g)`, the log-likelihood ratio of a mixture in
@@ -140,7 +160,8 @@ class EvidenceMixin(LatentModel):
         level
             p-value at or below which something counts as found, in (0, 1).
         n_permutations
-            Number of random exchanges, 99 at least.
+            Number of random exchanges, 99 at least, and at least ``1 / level - 1``: the smallest
+            p-value is one over one more than their number.
         batch_size
             Cells at a time; `None` for ``scvi.settings.batch_size``.
         seed
@@ -160,33 +181,56 @@ class EvidenceMixin(LatentModel):
             When the model's data are not those that it was trained on, other data have cells that
             it was trained on, or an argument is out of range.
 
+        Warns
+        -----
+        UserWarning
+            When more than a tenth of the cells are copies of others, of those trained on say, as
+            where a group was filled up with them: copies cannot be held out.
+
         Notes
         -----
         "Found" means that the roles differ in a way that the salient latents show. It does not say
         why: another depth of sequencing, another donor or another mix of cell types is a
-        difference too. Only what is registered as the batch is allowed for: where the batch
-        coincides with the condition, nothing can be exchanged and the p-value is 1. Cells of one
-        donor are not independent, and the test does not know. "Nothing found" is no proof of
+        difference too. Only what is registered as the batch or as a categorical covariate is
+        allowed for: where one coincides with the condition, nothing can be exchanged, and the
+        answer is that it cannot tell. Continuous covariates are not allowed for. Cells of one donor
+        are not independent, and the test does not know. "Nothing found" is no proof of
         absence: a weak response, or one of a few cells, needs more cells. A model that was trained
-        twice on different splits has seen the cells that it holds out.
+        twice on different splits has seen the cells that it holds out, and one that was chosen by
+        its loss on them has seen a little of them.
         """
         check_number("level", level, low=0, high=1, low_included=False, high_included=False)
         check_integer("n_permutations", n_permutations, low=99)
         if not self.is_trained:
             msg = "`evidence` needs a trained model, found an untrained one. Run `train` first."
             raise RuntimeError(msg)
+        if level * (n_permutations + 1) < 1:
+            msg = (
+                f"`n_permutations` should be at least {int(np.ceil(1 / level)) - 1} for a `level` "
+                f"of {level:g}, found {n_permutations}: no p-value could be so small."
+            )
+            raise ValueError(msg)
         data = self._validated(adata)
         if data is self.adata:
             indices = self._held_out()
+            self._warn_of_copies(indices)
         else:
             self._check_not_trained_on(data)
             indices = np.arange(data.n_obs)
-        gains, roles, batches = self._salient_gains(data, indices, batch_size)
+        gains, roles, codes = self._salient_gains(data, indices, batch_size)
         is_target = roles == Role.TARGET
         used = is_target | (roles == Role.BACKGROUND)
-        gains, is_target, batches = gains[used], is_target[used], batches[used]
-        p_value = _p_value(gains, is_target, batches, n_permutations=n_permutations, seed=seed)
-        return SalientEvidence(gains[is_target], gains[~is_target], p_value, level)
+        gains, is_target, strata = gains[used], is_target[used], _strata(codes[used])
+        p_value = _p_value(gains, is_target, strata, n_permutations=n_permutations, seed=seed)
+        n_exchangeable, n_exchanges = _exchanges(is_target, strata)
+        return SalientEvidence(
+            gains[is_target],
+            gains[~is_target],
+            p_value,
+            level,
+            n_exchangeable=n_exchangeable,
+            smallest_p_value=max(1 / (n_permutations + 1), 1 / n_exchanges),
+        )
 
     def _held_out(self) -> np.ndarray:
         """Positions of the cells that were kept from training."""
@@ -197,7 +241,7 @@ class EvidenceMixin(LatentModel):
         found = None
         if n_split != n_used:
             found = f"{n_used} target and background cells where training had {n_split}"
-        elif self.cells_ != self._fingerprint():
+        elif self.cells_ != self._fingerprint(self.adata):
             found = "cells of other names or in another order"
         if found:
             msg = (
@@ -207,28 +251,45 @@ class EvidenceMixin(LatentModel):
             raise ValueError(msg)
         return np.sort(np.concatenate(parts[1:]))
 
+    def _signatures(self, adata: AnnData, positions: np.ndarray) -> np.ndarray:
+        return signatures(Rows.of(self.get_anndata_manager(adata, required=True)), positions)
+
+    def _warn_of_copies(self, held_out: np.ndarray) -> None:
+        """Warn where held-out cells are copies of others."""
+        if not len(held_out):
+            return
+        trained = np.asarray(self.train_indices)
+        ours, theirs = (self._signatures(self.adata, cells) for cells in (held_out, trained))
+        values, counts = np.unique(np.concatenate([ours, theirs]), return_counts=True)
+        n_copies = int(np.isin(ours, values[(counts > 1) & (values != 0)]).sum())
+        if n_copies > _MAX_COPIES * len(ours):
+            msg = (
+                "`evidence` needs held-out cells that are no copies of others, found "
+                f"{n_copies} copies among {len(ours)}: the p-value may be far too small. Take each "
+                "cell once; minibatches have as many cells of each group whatever their sizes."
+            )
+            warnings.warn(msg, UserWarning, stacklevel=3)
+
     def _check_not_trained_on(self, adata: AnnData) -> None:
-        """Check that other data have no cell of the name and the values of one trained on."""
-        if self.adata is None or self.train_indices is None or self.cells_ != self._fingerprint():
+        """Check that other data have no cells that were trained on, whatever their names."""
+        if self.adata is None:
+            n_same = adata.n_obs if self.cells_ == self._fingerprint(adata) else 0
+        elif self.train_indices is None or self.cells_ != self._fingerprint(self.adata):
             return
-        trained = pd.Series(self.train_indices, self.adata.obs_names[self.train_indices])
-        trained = trained[~trained.index.duplicated()]
-        theirs = np.flatnonzero(adata.obs_names.isin(trained.index))[:_MAX_COMPARED]
-        if not len(theirs):
-            return
-        ours = trained[adata.obs_names[theirs]].to_numpy(copy=True)
-        values = [
-            Rows.of(self.get_anndata_manager(data, required=True)).load(cells).x
-            for data, cells in ((self.adata, ours), (adata, theirs))
-        ]
-        # As the model sees them
-        one, other = ((x.toarray() if sparse.issparse(x) else x).astype(np.float32) for x in values)
-        n_same = int((one == other).all(axis=1).sum())
+        else:
+            theirs = self._signatures(adata, np.arange(adata.n_obs))
+            ours = self._signatures(self.adata, np.asarray(self.train_indices))
+            of_name = pd.Series(ours, self.adata.obs_names[self.train_indices])
+            of_name = of_name[~of_name.index.duplicated()].reindex(adata.obs_names)
+            n_same = int((of_name.to_numpy() == theirs).sum())
+            n_copies = int((np.isin(theirs, ours) & (theirs != 0)).sum())
+            if n_copies > _MAX_COPIES * len(theirs):
+                n_same = n_copies
         if n_same:
             msg = (
                 "`adata` should have cells that the model was not trained on, found "
-                f"{n_same} of them or more. Pass no `adata` to ask the cells of the model's data "
-                "that were held out."
+                f"{n_same} of them. Pass no `adata` to ask the cells of the model's data that were "
+                "held out."
             )
             raise ValueError(msg)
 
@@ -236,10 +297,10 @@ class EvidenceMixin(LatentModel):
     def _salient_gains(
         self, adata: AnnData, indices: np.ndarray, batch_size: int | None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Gain, role and batch code of cells, each of shape ``(n_cells,)``."""
+        """Gain and role of cells, shape ``(n_cells,)``, and what they can be exchanged by."""
         parts: list[tuple[torch.Tensor, ...]] = []
         if not len(indices):
-            return np.empty(0), np.empty(0), np.empty(0)
+            return np.empty(0), np.empty(0), np.empty((0, 1))
         module = self.module
         for tensors in self._minibatches(adata, indices, batch_size):
             x, covariates = tensors[REGISTRY_KEYS.X_KEY], module.covariates(tensors)
@@ -249,9 +310,9 @@ class EvidenceMixin(LatentModel):
                 module.likelihood.log_prob(x, module.decode(latents, covariates), library)
                 for latents in (means, {"background": means["background"]})
             )
-            codes = (tensors[_keys.TENSOR_ROLE], tensors[REGISTRY_KEYS.BATCH_KEY])
-            parts.append((with_s - without, *(code.squeeze(-1) for code in codes)))
-        gains, roles, batches = (torch.cat(p).cpu().numpy() for p in zip(*parts, strict=True))
+            codes = torch.cat([tensors[key] for key in _EXCHANGED_WITHIN if key in tensors], dim=1)
+            parts.append((with_s - without, tensors[_keys.TENSOR_ROLE].squeeze(-1), codes))
+        gains, roles, every = (torch.cat(p).cpu().numpy() for p in zip(*parts, strict=True))
         n_odd = int((~np.isfinite(gains)).sum())
         if n_odd:
             msg = (
@@ -259,7 +320,23 @@ class EvidenceMixin(LatentModel):
                 "without. Look for extreme values, or train again with a lower learning rate."
             )
             raise RuntimeError(msg)
-        return gains.astype(np.float64), roles, batches
+        return gains.astype(np.float64), roles, every
+
+
+def _strata(codes: np.ndarray) -> np.ndarray:
+    """Number of the combination of codes, shape ``(n_cells,)``."""
+    return np.unique(codes, axis=0, return_inverse=True)[1].reshape(-1)
+
+
+def _exchanges(is_target: np.ndarray, strata: np.ndarray) -> tuple[tuple[int, int], float]:
+    """Numbers of target and of background cells that can be exchanged, and in how many ways."""
+    n = np.bincount(strata)
+    n_target = np.bincount(strata, weights=is_target)
+    n_background = n - n_target
+    mixed = (n_target > 0) & (n_background > 0)
+    logarithm = gammaln(n + 1) - gammaln(n_target + 1) - gammaln(n_background + 1)
+    counts = int(n_target[mixed].sum()), int(n_background[mixed].sum())
+    return counts, float(np.exp(min(logarithm.sum(), 100.0)))
 
 
 def _scores(gains: np.ndarray) -> np.ndarray:
@@ -271,27 +348,27 @@ def _scores(gains: np.ndarray) -> np.ndarray:
 def _p_value(
     gains: np.ndarray,
     is_target: np.ndarray,
-    batches: np.ndarray,
+    strata: np.ndarray,
     *,
     n_permutations: int,
     seed: int,
 ) -> float:
-    """One-sided p-value of the larger of two standardised differences, by exchanges within batches.
+    """One-sided p-value of the larger of two standardised differences, by exchanges in strata.
 
-    The number of target cells of a batch stays, so the sum of their scores orders the exchanges as
-    the difference of the means does.
+    The number of target cells of a stratum stays, so the sum of their scores orders the exchanges
+    as the difference of the means does.
     """
     if is_target.all() or not is_target.any():
         return 1.0
     rng = np.random.default_rng(seed)
-    strata = [np.flatnonzero(batches == code) for code in np.unique(batches)]
+    groups = [np.flatnonzero(strata == code) for code in np.unique(strata)]
     scores = _scores(gains)
     sums = [is_target[None] @ scores]
     step = max(1, _BLOCK_VALUES // len(gains))
     for start in range(0, n_permutations, step):
         n = min(step, n_permutations - start)
         block = np.zeros((n, scores.shape[1]))
-        for cells in strata:
+        for cells in groups:
             exchanged = rng.permuted(np.tile(is_target[cells], (n, 1)), axis=1)
             block += exchanged @ scores[cells]
         sums.append(block)

@@ -41,7 +41,7 @@ class LatentsMixin(LatentModel):
         self._check_if_trained(warn=True)
         adata = self._validated(adata)
         # Looking at means leaves PyTorch's own generator as it is
-        generator = None if give_mean or return_dist else self._generator()
+        generator = None if give_mean or return_dist else self._generator(kind)
         means, variances, draws = [], [], []
         for tensors in self._minibatches(adata, indices, batch_size):
             posterior = self.module.posteriors(tensors)[kind]

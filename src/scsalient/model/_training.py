@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import os
 
     import lightning.pytorch as pl
+    from anndata import AnnData
 
 # Longer training overfits small data: silhouettes of a known response fall (docs/defaults.md)
 MAX_EPOCHS = 50
@@ -213,12 +214,13 @@ class TrainingMixin(LatentModel):
                 runner()
             finally:
                 self.module.eval()
-        self.cells_ = self._fingerprint()
+        self.cells_ = self._fingerprint(self.adata)
         self._check_not_diverged(runner.trainer)
 
-    def _fingerprint(self) -> str:
+    @staticmethod
+    def _fingerprint(adata: AnnData) -> str:
         """Names of the cells and their order, as a short text."""
-        names = "\0".join(map(str, self.adata.obs_names))
+        names = "\0".join(map(str, adata.obs_names))
         return hashlib.sha256(names.encode()).hexdigest()
 
     def _silhouette_monitor(self, key: str) -> SilhouetteMonitor:

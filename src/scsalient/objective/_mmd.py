@@ -80,6 +80,8 @@ def maximum_mean_discrepancy(
     """
     in_x = torch.arange(len(x) + len(y), device=x.device) < len(x)
     latent = torch.cat([x, y])
+    # Far from zero, squares of values hide their differences
+    latent = latent - latent.detach().mean(0)
     contrast = group_contrast(*group_weights(in_x, dtype=latent.dtype))
     return group_discrepancy(latent, contrast, bandwidths=bandwidths)
 

@@ -21,7 +21,6 @@ OBSM_CPCA: Final = "X_cpca"
 
 # .uns
 UNS_CVAE: Final = "cvae"
-UNS_VAE: Final = "vae"
 UNS_CPCA: Final = "cpca"
 UNS_TRUTH: Final = "truth"
 UNS_IMAGE: Final = "image"

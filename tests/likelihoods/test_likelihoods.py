@@ -175,3 +175,12 @@ def test_real_values_move_by_the_difference_and_fractions_stay_fractions():
     }
     assert moved["gaussian"] == pytest.approx(1.2)
     assert moved["bernoulli"] == 1.0
+
+
+def test_genes_that_nothing_is_expected_of_stay_numbers():
+    likelihood, zeros = build_likelihood("poisson", n_vars=3), torch.zeros(2, 3)
+    assert torch.equal(likelihood.moved(zeros, before=zeros, after=zeros), zeros)
+    # An exponential of 200 is none in single precision
+    by_factor = build_likelihood("nb", n_vars=3, library_is_size_factor=True)
+    expected = by_factor.expected({"proportion": torch.full((2, 3), 200.0)}, torch.ones(2, 1))
+    assert expected.isfinite().all()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -130,3 +132,50 @@ def test_blocks_keep_neighbours_in_one_read():
         cells = np.sort(np.concatenate(batches[start : start + 8]))
         assert (np.diff(cells) > 1).sum() <= 12
     assert (np.diff(np.concatenate(batches)) == 1).mean() < 0.1
+
+
+def test_sizes_that_add_up_to_all_cells():
+    groups = {"target": np.arange(20)}
+    both = RoleDataSplitter(None, groups, train_size=0.9, validation_size=0.1)
+    assert (both.n_train, both.n_val, len(both.test_idx)) == (18, 2, 0)
+    only_validation = RoleDataSplitter(None, groups, validation_size=0.2)
+    assert (only_validation.n_train, only_validation.n_val) == (16, 4)
+    assert not len(only_validation.test_idx)
+
+
+def test_blocks_begin_elsewhere_each_time():
+    batches = PairedBatches([np.arange(40)], batch_size=4, block_size=4, seed=0)
+    epochs = [{tuple(sorted(batch)) for batch in batches} for _ in range(4)]
+    assert any(epoch != epochs[0] for epoch in epochs)
+
+
+def _given(*sets, n_cells: int = 12, **kwargs):
+    manager = SimpleNamespace(adata=SimpleNamespace(n_obs=n_cells))
+    groups = {"target": np.arange(6), "background": np.arange(6, 12)}
+    return RoleDataSplitter(manager, groups, external_indexing=sets, **kwargs)
+
+
+def test_sets_of_cells_that_are_given():
+    splitter = _given([0, 1, 7, 8], np.array([9, 2]), [3])
+    assert splitter.n_train_of == {"target": 2, "background": 2}
+    assert set(splitter.train_idx) == {0, 1, 7, 8}
+    assert set(splitter.val_idx) == {2, 9}
+    assert set(splitter.test_idx) == {3}
+    assert splitter.state_dict()["sizes"] == {"target": [2, 1, 1], "background": [2, 1, 0]}
+    assert _given([0, 7]).n_val == 0
+
+
+@pytest.mark.parametrize(
+    ("sets", "kwargs", "error", "message"),
+    [
+        (([0, 7],), {"train_size": 0.5}, ValueError, "tells all cells to train on"),
+        (([0, 7], [1.5]), {}, TypeError, "up to three arrays with positions"),
+        (([0, 7], [], [], []), {}, TypeError, "up to three arrays with positions"),
+        (([0, 12],), {}, ValueError, "positions from 0 to 11, found 0 to 12"),
+        (([0, 7], [7]), {}, ValueError, "should have each cell once, found 1 again"),
+        (([0, 1],), {}, ValueError, "found no background cells among its first"),
+    ],
+)
+def test_sets_of_cells_that_cannot_be(sets, kwargs, error, message):
+    with pytest.raises(error, match=message):
+        _given(*sets, **kwargs)

@@ -203,3 +203,18 @@ def test_large_minibatches_are_read_few_at_a_time():
     reads = list(_reads(np.zeros(size) for size in sizes))
     assert [len(batch) for read in reads for batch in read] == sizes
     assert [len(read) for read in reads] == [2, 1, 1, 32, 9]
+
+
+def test_eight_bits_of_which_most_are_zero_are_scaled_too():
+    counts = _counts(np.uint8)
+    rows = Rows(sparse.csr_matrix(counts), {}, scale=255.0)
+    found = dense(rows.tensors(CELLS)[REGISTRY_KEYS.X_KEY])
+    np.testing.assert_allclose(found, counts[CELLS] / np.float32(255))
+
+
+def test_data_that_should_stay_where_they_are():
+    rows = Rows(_counts(), COLUMNS)
+    BatchLoader(rows, ConsecutiveBatches(CELLS, batch_size=4), storage="host")
+    assert not rows.kept
+    BatchLoader(rows, ConsecutiveBatches(CELLS, batch_size=4), storage="device")
+    assert list(rows.kept) == [torch.device("cpu")]

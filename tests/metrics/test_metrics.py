@@ -97,3 +97,22 @@ def test_missing_labels_are_told_in_any_form(form):
         metrics.silhouette(latent, form(labels))
     with pytest.raises(ValueError, match="`labels` should have one axis, found 2"):
         metrics.silhouette(latent, pd.DataFrame({"x": labels}).to_numpy())
+
+
+def test_leakage_does_not_depend_on_units_or_on_how_many_have_a_label():
+    noise = RNG.normal(size=(1000, 2))
+    rare = np.arange(1000) < 100
+    assert abs(metrics.leakage(noise, rare)) < 0.2
+    shifted = noise + 1.5 * rare[:, None]
+    # 2.1 standard deviations apart, of which a balanced classifier tells 86% of either label
+    assert metrics.leakage(shifted, rare) == pytest.approx(0.71, abs=0.12)
+    assert metrics.leakage(shifted * 1e-3, rare) == pytest.approx(metrics.leakage(shifted, rare))
+    assert metrics.leakage(noise[:10], np.repeat(["a", "b"], 5)) < 1
+
+
+def test_independence_of_a_sample_of_constants_and_in_any_unit():
+    x = RNG.normal(size=(200, 2))
+    assert metrics.independence(x, x, max_cells=50) == pytest.approx(1)
+    assert metrics.independence(np.ones((10, 2)), x[:10]) == 0
+    for scale in (1e160, 1e-170):
+        assert metrics.independence(x * scale, x) == pytest.approx(1)

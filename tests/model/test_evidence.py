@@ -10,7 +10,7 @@ from anndata import AnnData
 
 from factories import make_counts, make_model, make_trained
 from scsalient import ContrastiveVAE
-from scsalient.model._evidence import SalientEvidence, _exchanges, _p_value, _strata
+from scsalient.model._evidence import SalientEvidence, _exchanges, _p_value, _scores, _strata
 
 ONE_BATCH = np.zeros(8, dtype=int)
 # About 900 steps
@@ -309,3 +309,27 @@ def test_copies_cannot_be_held_out():
     model = make_trained(filled, max_epochs=1)
     with pytest.warns(UserWarning, match="held-out cells that are no copies of others, found"):
         model.evidence()
+
+
+def test_validation_and_test_cells_are_asked():
+    train = {"train_size": 0.5, "validation_size": 0.2}
+    evidence = make_trained(make_counts(60, 40), max_epochs=1, train=train).evidence()
+    assert (len(evidence.target_gains), len(evidence.background_gains)) == (30, 20)
+
+
+def test_cells_of_neither_role_are_not_asked():
+    adata = make_counts(60, 40)
+    adata.obs["condition"] = np.repeat(["treated", "other", "control"], [40, 20, 40])
+    model = make_trained(adata, setup={"target": ["treated"]}, max_epochs=1)
+    new = make_counts(60, 40, seed=1)
+    new.obs["condition"] = np.repeat(["treated", "other", "control"], [30, 30, 40])
+    evidence = model.evidence(new)
+    assert (len(evidence.target_gains), len(evidence.background_gains)) == (30, 40)
+
+
+def test_found_at_its_limits():
+    ones, zeros = np.ones(20), np.zeros(20)
+    assert _evidence(ones, zeros, 0.01).found
+    assert not _evidence(ones[1:], zeros, 0.01).enough_cells
+    # A mixture of which a tenth has the salient part
+    np.testing.assert_allclose(_scores(np.array([3.0])), [[3.0, np.log(0.9 + 0.1 * np.exp(3))]])

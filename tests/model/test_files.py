@@ -38,7 +38,7 @@ def test_a_model_trains_on_a_file_and_embeds_it(tmp_path, open_):
         expected = model.get_latent_representation(in_memory, kind=kind, batch_size=64)
         np.testing.assert_allclose(latents, expected, atol=1e-5)
     # Not in the order of the file, and one cell twice
-    some = [7, 3, 100, 3]
+    some = [-1, 7, 3, 100, 3]
     np.testing.assert_allclose(
         model.get_latent_representation(indices=some),
         model.get_latent_representation(in_memory)[some],

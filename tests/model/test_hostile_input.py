@@ -149,7 +149,7 @@ def test_divergence_is_told():
     ("change", "message"),
     [
         (lambda a: a[:, :8].copy(), r"found 4 of 12 missing: \['gene_10', 'gene_11', 'gene_8'"),
-        (lambda a: a[:, ::-1].copy(), "another order. Pass `adata\\[:, model.get_var_names"),
+        (lambda a: a[:, ::-1].copy(), "another order. Take `adata\\[:, names"),
     ],
 )
 def test_query_data_with_other_variables(trained, change, message):

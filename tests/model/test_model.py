@@ -168,14 +168,12 @@ def test_bernoulli_trains():
 
 
 def test_elbo_is_likelihood_minus_divergence(trained):
-    elbo = trained.get_elbo(return_mean=False)
-    error = trained.get_reconstruction_error(return_mean=False)
-    assert elbo.shape == (100,)
     z_mean, z_var = trained.get_latent_representation(kind="background", return_dist=True)
     kl = 0.5 * (z_mean**2 + z_var - np.log(z_var) - 1).sum(1)
     background = (trained.adata.obs["condition"] == "control").to_numpy()
     scvi.settings.seed = 3
     elbo = trained.get_elbo(return_mean=False)
+    assert elbo.shape == (100,)
     error = trained.get_reconstruction_error(return_mean=False)
     np.testing.assert_allclose((-error - elbo)[background], kl[background], rtol=1e-3, atol=1e-4)
 
@@ -584,3 +582,56 @@ def test_a_view_of_a_file_is_refused(tmp_path):
     backed = read_h5ad(tmp_path / "cells.h5ad", backed="r")
     with pytest.raises(ValueError, match="view of one that lies in a file. Run `adata = adata.to"):
         model.get_latent_representation(backed[:20])
+
+
+def test_positions_of_cells_end_with_the_last(trained):
+    with pytest.raises(ValueError, match="`indices`"):
+        trained.get_latent_representation(indices=[trained.adata.n_obs])
+
+
+def test_every_draw_of_the_posterior_counts(trained):
+    scvi.settings.seed = 0
+    errors = {
+        n: np.array(
+            [trained.get_reconstruction_error(n_samples=n, indices=[0, 1]) for _ in range(2)]
+        )
+        for n in (1, 50)
+    }
+    # With a seed each call draws the same, and the first of fifty is not their mean
+    np.testing.assert_array_equal(errors[50][0], errors[50][1])
+    assert errors[50][0] != errors[1][0]
+
+
+def test_draws_of_both_latents_are_independent_where_a_seed_is_set(trained):
+    scvi.settings.seed = 0
+    noise = {}
+    for kind in ("salient", "background"):
+        draw = trained.get_latent_representation(kind=kind, give_mean=False)
+        mean, variance = trained.get_latent_representation(kind=kind, return_dist=True)
+        noise[kind] = ((draw - mean) / np.sqrt(variance))[:, :2].ravel()
+        again = trained.get_latent_representation(kind=kind, give_mean=False)
+        np.testing.assert_array_equal(draw, again)
+    assert abs(np.corrcoef(noise["salient"], noise["background"])[0, 1]) < 0.3
+    background = trained.generate(50, role="background").obsm["X_cvae_background"]
+    target = trained.generate(50).obsm["X_cvae_salient"]
+    assert not np.array_equal(background[:, :2], target[:, :2])
+
+
+def test_variables_that_changed_since(trained):
+    adata = make_counts()
+    model = make_trained(adata, max_epochs=1)
+    adata._inplace_subset_var(np.arange(adata.n_vars)[::-1])
+    with pytest.raises(ValueError, match="should have the variables that the model was trained on"):
+        model.get_latent_representation()
+
+
+def test_embedding_without_the_condition():
+    model = make_trained(max_epochs=1)
+    del model.adata.obs["condition"]
+    with pytest.raises(KeyError, match="`condition_key` should name a column"):
+        model.embed()
+
+
+def test_a_batch_where_none_was_registered():
+    with pytest.raises(ValueError, match="`batch` needs a `batch_key` in `setup_anndata`"):
+        make_trained(max_epochs=1).denoise(batch="x")

@@ -9,7 +9,7 @@ from scvi.model import SCVI
 
 from factories import QUIET, make_counts, make_model, make_trained
 from scsalient import ContrastiveVAE, StandardVAE
-from scsalient.data import Role
+from scsalient.data import Role, resolve_roles
 
 SETUP = ContrastiveVAE.setup_anndata
 
@@ -272,12 +272,13 @@ def test_a_changed_condition_is_not_embedded():
         model.embed()
 
 
-def test_data_with_none_of_the_categories(tmp_path):
+@pytest.mark.parametrize("names", [{"treated": "t", "control": "c"}, {"control": "c"}])
+def test_data_with_other_categories_and_no_background(names, tmp_path):
     adata = make_counts()
     make_trained(adata).save(tmp_path / "model")
     renamed = adata.copy()
-    renamed.obs["condition"] = renamed.obs["condition"].map({"treated": "t", "control": "c"})
-    with pytest.warns(UserWarning, match="has none of the categories that were registered"):
+    renamed.obs["condition"] = renamed.obs["condition"].replace(names)
+    with pytest.warns(UserWarning, match="were not registered and count as targets"):
         ContrastiveVAE.load(tmp_path / "model", adata=renamed, accelerator="cpu")
 
 
@@ -294,3 +295,18 @@ def test_roles_are_told_in_the_words_of_the_column(column, background):
     text = adata.obs["dose"].astype(str)
     assert text.isin(told["background"]).sum() == 40
     assert text.isin(told["target"]).sum() == 60
+
+
+def test_cells_of_neither_role_do_not_hide_that_a_batch_coincides():
+    adata = make_counts(60, 40)
+    adata.obs["condition"] = np.repeat(["treated", "other", "control"], [40, 20, 40])
+    adata.obs["batch"] = np.concatenate([["x"] * 40, ["x", "y"] * 10, ["y"] * 40])
+    with pytest.warns(UserWarning, match="`batch_key` column 'batch' coincides"):
+        ContrastiveVAE.setup_anndata(
+            adata, "condition", "control", target=["treated"], batch_key="batch"
+        )
+
+
+def test_a_category_that_is_named_twice():
+    adata = make_counts()
+    assert resolve_roles(adata, "condition", ["control", "control"]).background == ("control",)

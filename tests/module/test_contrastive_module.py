@@ -7,8 +7,9 @@ import torch
 from scvi import REGISTRY_KEYS
 from torch import nn
 
+from scsalient import objective
 from scsalient.data import Role
-from scsalient.module import ContrastiveVAEModule, Posterior
+from scsalient.module import ContrastiveVAEModule, Posterior, StandardVAEModule
 from scsalient.nn import Covariates
 
 
@@ -116,24 +117,55 @@ def test_batch_equals_row_by_row():
             torch.testing.assert_close(single[kind].variance, posteriors[kind].variance[i : i + 1])
 
 
-def test_loss_is_the_sum_of_its_terms():
+@pytest.mark.parametrize(("kl_weight", "penalty_weight"), [(1.0, 1.0), (0.3, 0.5)])
+def test_loss_is_the_sum_of_its_terms(kl_weight, penalty_weight):
     module = make_module(
         tc_weight=2.0, mmd_weight=3.0, background_salient_weight=0.5, transplant_weight=4.0
     )
     tensors = make_tensors()
-    _, _, out = module(tensors)
+    weights = {"kl_weight": kl_weight, "penalty_weight": penalty_weight}
+    _, _, out = module(tensors, loss_kwargs=weights)
     terms = out.extra_metrics
     target = torch.tensor([True] * 3 + [False] * 3)
-    negative_elbo = out.reconstruction_loss["reconstruction_loss"] + out.kl_local["kl_local"]
-    expected = (
-        negative_elbo[target].mean()
-        + negative_elbo[~target].mean()
-        + 2.0 * terms["total_correlation"]
+    kl = out.kl_local["kl_local"]
+    negative_elbo = out.reconstruction_loss["reconstruction_loss"] + kl_weight * kl
+    penalties = (
+        2.0 * terms["total_correlation"]
         + 3.0 * terms["mmd"]
         + 0.5 * terms["background_salient"]
         + 4.0 * terms["transplant"]
     )
-    torch.testing.assert_close(out.loss, expected)
+    expected = negative_elbo[target].mean() + negative_elbo[~target].mean()
+    torch.testing.assert_close(out.loss, expected + penalty_weight * penalties)
+
+
+def test_the_divergence_of_z_is_logged_for_all_rows():
+    module, tensors = make_module(), make_tensors()
+    _, _, out = module(tensors)
+    z = module.encode(tensors[REGISTRY_KEYS.X_KEY], module.covariates(tensors))["background"]
+    expected = 0.5 * (z.mean**2 + z.variance - z.variance.log() - 1).sum(-1).mean()
+    torch.testing.assert_close(out.extra_metrics["kl_background"], expected)
+
+
+def test_all_cells_but_the_background_may_have_a_salient_part():
+    role = torch.tensor([[float(Role.BACKGROUND)], [float(Role.TARGET)], [float(Role.NEITHER)]])
+    assert ContrastiveVAEModule.is_target({"role": role}).tolist() == [False, True, True]
+
+
+def test_the_discriminator_tells_pairs_from_those_with_the_next_row(monkeypatch):
+    module, tensors = make_module(), make_tensors()
+    seen = {}
+
+    def looked_at(discriminator, salient, background, *, permuted_salient):
+        seen.update(salient=salient, permuted=permuted_salient, background=background)
+        return salient.sum()
+
+    inference, _, _ = module(tensors)
+    monkeypatch.setattr(objective, "discriminator_loss", looked_at)
+    module.discriminator_step(inference)
+    torch.testing.assert_close(seen["salient"], inference["samples"]["salient"][:3])
+    torch.testing.assert_close(seen["permuted"], seen["salient"][[2, 0, 1]])
+    torch.testing.assert_close(seen["background"], inference["samples"]["background"][:3])
 
 
 def test_background_rows_pay_no_salient_kl():
@@ -268,3 +300,28 @@ def test_transplant_leaves_the_decoder_as_it_was():
     assert module.decoder.training
     for name, buffer in module.decoder.named_buffers():
         torch.testing.assert_close(buffer, before[name])
+
+
+def test_the_standard_model_warms_up_its_divergence():
+    torch.manual_seed(0)
+    module = StandardVAEModule(5, n_background_latent=2, n_hidden=8, likelihood="gaussian").eval()
+    losses = {}
+    for weight in (0.0, 1.0):
+        torch.manual_seed(1)
+        _, _, out = module(make_tensors(), loss_kwargs={"kl_weight": weight})
+        losses[weight] = out.loss.item()
+    reconstruction = out.reconstruction_loss["reconstruction_loss"].mean().item()
+    assert losses[0.0] == pytest.approx(reconstruction)
+    kl = out.kl_local["kl_local"].mean().item()
+    assert losses[1.0] == pytest.approx(reconstruction + kl)
+
+
+def test_variances_of_the_posterior_have_limits():
+    module = make_module(n_salient_latent=1)
+    encoder = module.salient_encoder
+    for extreme, expected in ((-1000.0, 1e-4), (1000.0, math.exp(10.0))):
+        with torch.no_grad():
+            encoder.moments.weight.zero_()
+            encoder.moments.bias.fill_(extreme)
+        _, variance = encoder(torch.zeros(1, 5), Covariates((torch.zeros(1, 1).long(),), None))
+        assert variance.item() == pytest.approx(expected, rel=1e-3)

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 from scipy.signal import correlate2d
+from scvi.nn import FCLayers
+from torch import nn
 
 from scsalient.nn import ConvDecoder, ConvEncoder, Covariates
 
@@ -111,3 +113,13 @@ def test_gradient_reaches_every_weight():
     for parameter in [*encoder.parameters(), *decoder.parameters()]:
         assert parameter.grad is not None
         assert parameter.grad.abs().sum() > 0
+
+
+def test_batch_norm_is_that_of_scvi_tools():
+    network = make_encoder(use_batch_norm=True)
+    theirs = FCLayers(4, 4, use_batch_norm=True, use_layer_norm=False)
+    (expected,) = [layer for layer in theirs.modules() if isinstance(layer, nn.BatchNorm1d)]
+    ours = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
+    assert ours
+    for layer in ours:
+        assert (layer.momentum, layer.eps) == (expected.momentum, expected.eps)

@@ -142,19 +142,6 @@ def test_expected_squared_norm_equals_monte_carlo():
     assert found == pytest.approx(float(squared.mean()), abs=tolerance)
 
 
-def test_masked_mean_ignores_other_rows_even_when_they_are_not_finite():
-    values = torch.tensor([1.0, float("nan"), 3.0], requires_grad=True)
-    mask = torch.tensor([True, False, True])
-    mean = objective.masked_mean(values, mask)
-    mean.backward()
-    assert mean.item() == 2
-    torch.testing.assert_close(values.grad, torch.tensor([0.5, 0.0, 0.5]))
-
-
-def test_masked_mean_of_no_rows_is_zero():
-    assert float(objective.masked_mean(torch.ones(3), torch.zeros(3, dtype=torch.bool))) == 0
-
-
 @pytest.mark.parametrize(
     ("progress", "fraction", "expected"),
     [(0.0, 0.5, 0.0), (0.25, 0.5, 0.5), (0.5, 0.5, 1.0), (1.0, 0.5, 1.0), (0.0, 0.0, 1.0)],

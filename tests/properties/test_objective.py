@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from scsalient import objective
+from scsalient.module._groups import Groups
 from scsalient.nn import build_discriminator
 
 VALUES = st.floats(-4, 4, width=32)
@@ -43,6 +44,13 @@ def test_divergence_is_that_of_torch(given_posterior):
 
 
 @given(posterior())
+def test_gradients_of_the_divergence_are_those_of_numbers(given_posterior):
+    mean, variance = (values.double().requires_grad_() for values in given_posterior)
+    torch.autograd.gradcheck(objective.kl_to_standard_normal, (mean, variance))
+    torch.autograd.gradcheck(objective.expected_squared_norm, (mean, variance))
+
+
+@given(posterior())
 def test_squared_norm_is_second_moment(given_posterior):
     mean, variance = given_posterior
     found = objective.expected_squared_norm(mean, variance)
@@ -67,13 +75,13 @@ def test_discrepancy_is_symmetric_bounded_and_blind_to_the_order(samples, random
 
 
 @given(hnp.arrays(np.float32, st.integers(1, 20), elements=VALUES), st.data())
-def test_masked_mean_ignores_other_rows(values, data):
-    mask = data.draw(hnp.arrays(np.bool_, values.shape))
-    found = objective.masked_mean(torch.as_tensor(values), torch.as_tensor(mask))
-    expected = values[mask].mean() if mask.any() else 0.0
-    np.testing.assert_allclose(float(found), expected, rtol=1e-5, atol=1e-5)
-    spoilt = torch.as_tensor(np.where(mask, values, np.nan).astype(np.float32))
-    torch.testing.assert_close(objective.masked_mean(spoilt, torch.as_tensor(mask)), found)
+def test_means_of_both_groups(values, data):
+    is_target = data.draw(hnp.arrays(np.bool_, values.shape))
+    groups = Groups.of(torch.as_tensor(is_target), dtype=torch.float32)
+    found = groups.means(torch.as_tensor(values), torch.as_tensor(2 * values))
+    for mean, rows in zip(found, (is_target, ~is_target), strict=True):
+        expected = values[rows].mean() if rows.any() else 0.0
+        np.testing.assert_allclose(mean, [expected, 2 * expected], rtol=1e-5, atol=1e-5)
 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))

@@ -100,13 +100,14 @@ class _Interrupt(Callback):
 
 @pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec:FutureWarning")
 @pytest.mark.filterwarnings("ignore:.*does not have many workers:UserWarning")
-def test_ctrl_c_keeps_the_model(request):
+@pytest.mark.parametrize("fewest", [{"min_epochs": 20}, {"min_steps": 10_000}])
+def test_ctrl_c_keeps_the_model(request, fewest):
     # A shell that runs the tests in the background has them ignore the signal
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     model = make_model()
     with pytest.warns(UserWarning, match="interrupted after 3 of 50 epochs"):
-        model.train(50, callbacks=[_Interrupt()], min_epochs=20, **QUIET)
+        model.train(50, callbacks=[_Interrupt()], **fewest, **QUIET)
     assert model.is_trained
     assert len(model.history["elbo_train"]) == 3
     assert np.isfinite(model.get_latent_representation()).all()
@@ -319,3 +320,59 @@ def test_a_plateau_of_no_validation_cells():
     model = make_standard()
     with pytest.raises(ValueError, match="`reduce_lr_on_plateau` watches a term of validation"):
         model.train(2, train_size=1.0, plan_kwargs={"reduce_lr_on_plateau": True}, **QUIET)
+
+
+def test_penalties_warm_up_in_fractions_of_training():
+    module = make_model().module
+    plan = ContrastiveTrainingPlan(module, penalty_warmup=0.5, kl_warmup=0.2)
+    found = [plan._weights(progress) for progress in (0.0, 0.1, 0.25, 0.5, 1.0)]
+    np.testing.assert_allclose([w["penalty_weight"] for w in found], [0, 0.2, 0.5, 1, 1])
+    np.testing.assert_allclose([w["kl_weight"] for w in found], [0, 0.5, 1, 1, 1])
+
+
+def test_the_discriminator_has_a_learning_rate_of_its_own():
+    module = make_model().module
+    plan = ContrastiveTrainingPlan(module, lr=1e-2, discriminator_lr=1e-4, weight_decay=0.1)
+    ours, theirs = plan.configure_optimizers().param_groups
+    assert (ours["lr"], ours["weight_decay"]) == (1e-2, 0.1)
+    assert (theirs["lr"], theirs["weight_decay"]) == (1e-4, 0.0)
+    assert len(theirs["params"]) == len(list(module.discriminator.parameters()))
+
+
+def test_validation_takes_the_weights_at_the_end_of_its_epoch():
+    model = make_model(tc_weight=0.0, mmd_weight=0.0, background_salient_weight=0.0)
+    model.module.transplant_weight = 0.0
+    plan = {"kl_warmup": 1.0, "weight_averaging": 0.0}
+    model.train(2, plan_kwargs=plan, check_val_every_n_epoch=1, **QUIET)
+    logged = {name: values.to_numpy(float).ravel() for name, values in model.history.items()}
+    kl = logged["kl_salient_validation"] + logged["kl_background_validation"]
+    reconstruction = (
+        logged["reconstruction_target_validation"] + logged["reconstruction_background_validation"]
+    )
+    # The divergence of z is paid by both groups
+    expected = reconstruction[0] + 0.5 * (kl[0] + logged["kl_background_validation"][0])
+    assert logged["validation_loss"][0] == pytest.approx(expected, rel=0.02)
+
+
+def test_names_of_arguments_of_the_loader():
+    with pytest.raises(TypeError, match="`datasplitter_kwargs` should be a dict with names among"):
+        make_model().train(1, datasplitter_kwargs={"drop_last": True}, **QUIET)
+
+
+def test_cells_to_train_on_can_be_given():
+    model = make_model()
+    held_out = np.arange(0, 100, 5)
+    trained = np.setdiff1d(np.arange(100), held_out)
+    model.train(1, datasplitter_kwargs={"external_indexing": [trained, held_out]}, **QUIET)
+    assert set(model.train_indices) == set(trained)
+    evidence = model.evidence()
+    assert len(evidence.target_gains) + len(evidence.background_gains) == len(held_out)
+
+
+@pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec:FutureWarning")
+@pytest.mark.filterwarnings("ignore:.*does not have many workers:UserWarning")
+def test_few_cells_to_train_on():
+    with pytest.warns(UserWarning, match="Only 8 background cells"):
+        model = make_model(make_counts(60, 8))
+    with pytest.warns(UserWarning, match="Only 6 target cells to train on"):
+        model.train(1, train_size=0.1, **QUIET)

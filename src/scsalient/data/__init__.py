@@ -8,10 +8,11 @@ from scsalient.data._checks import (
     row_blocks,
     warn_if_confounded,
 )
-from scsalient.data._fields import RoleField, ValuesField, image_from_registry
-from scsalient.data._roles import ConditionRoles, Role, resolve_roles
+from scsalient.data._fields import CATEGORY_KEYS, RoleField, ValuesField, image_from_registry
+from scsalient.data._roles import ConditionRoles, Role, condition_column, resolve_roles
 
 __all__ = [
+    "CATEGORY_KEYS",
     "ConditionRoles",
     "Role",
     "RoleField",
@@ -19,6 +20,7 @@ __all__ = [
     "check_block",
     "check_finite",
     "check_values",
+    "condition_column",
     "data_matrix",
     "image_from_registry",
     "resolve_roles",

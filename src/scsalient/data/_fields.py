@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from scvi import settings
+from scvi import REGISTRY_KEYS, settings
 from scvi.data.fields import BaseAnnDataField, LayerField
 
 from scsalient import _keys, images
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     import pandas as pd
     import rich.table
     from anndata import AnnData
+
+#: Tensors with codes of categories: of the batch, and of each categorical covariate.
+CATEGORY_KEYS = (REGISTRY_KEYS.BATCH_KEY, REGISTRY_KEYS.CAT_COVS_KEY)
 
 
 class RoleField(BaseAnnDataField):
@@ -85,11 +88,12 @@ class RoleField(BaseAnnDataField):
         """Apply registered roles to other data."""
         roles = roles_from_registry(state_registry)
         present = condition_column(adata_target, roles.condition_key).unique()
-        if not any(category in roles.known for category in present):
+        new = [str(category) for category in present if category not in roles.known]
+        if new and not any(category in roles.background for category in present):
             msg = (
-                f"`adata.obs[{roles.condition_key!r}]` has none of the categories that were "
-                f"registered ({list(roles.known)}), so all of its cells count as targets. If they "
-                "were renamed, name them back."
+                f"`adata.obs[{roles.condition_key!r}]` has the categories {new}, which were not "
+                f"registered and count as targets, and no background ({list(roles.background)}). "
+                "If categories were renamed, name them back."
             )
             warnings.warn(msg, UserWarning, stacklevel=settings.warnings_stacklevel)
         return self._write(roles, adata_target)

@@ -83,7 +83,7 @@ class Gaussian(Likelihood):
         squares = ScaledSquaresOfMap.apply(x, hidden, head.weight, head.bias, precision)
         weights = precision.detach()
         whole = weights.index_select(0, x.columns) @ x.values.square()
-        if head.bias is not None:
+        if isinstance(head.bias, torch.Tensor):
             whole = whole + len(x) * (weights @ head.bias.detach().square())
         if whole > _MAX_LOST * squares.detach().sum():
             # Some variable is much larger than it varies

@@ -177,16 +177,14 @@ def _reads(batches: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:
         yield read
 
 
-def _ahead(
-    function: Callable[[_In], _Out], items: Iterable[_In], *, depth: int = 1
-) -> Iterator[_Out]:
-    """Results in order, computed by one thread up to `depth` items ahead."""
+def _ahead(function: Callable[[_In], _Out], items: Iterable[_In]) -> Iterator[_Out]:
+    """Results in order, computed by one thread one item ahead."""
     with ThreadPoolExecutor(max_workers=1) as pool:
         waiting: deque[Future[_Out]] = deque()
         try:
             for item in items:
                 waiting.append(pool.submit(function, item))
-                if len(waiting) > depth:
+                if len(waiting) > 1:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

@@ -9,14 +9,13 @@ import torch
 from scipy import sparse
 from scvi import REGISTRY_KEYS
 
-from scsalient.data import image_from_registry
+from scsalient.data import CATEGORY_KEYS, image_from_registry
 from scsalient.loaders._sparse_rows import SparseRows
 
 if TYPE_CHECKING:
     from scvi.data import AnnDataManager
     from torch import Tensor
 
-_CODES = (REGISTRY_KEYS.BATCH_KEY, REGISTRY_KEYS.CAT_COVS_KEY)
 # Rows that nobody asked for are read along when the gap between two runs is at most this long:
 # one longer read is quicker than two.
 _MAX_GAP = 8
@@ -63,7 +62,7 @@ class Rows:
             if key == REGISTRY_KEYS.X_KEY:
                 continue
             values = np.asarray(adata_manager.get_from_registry(key))
-            dtype = np.int64 if key in _CODES else np.float32
+            dtype = np.int64 if key in CATEGORY_KEYS else np.float32
             values = values.reshape(len(values), -1).astype(dtype)
             columns[key] = torch.from_numpy(values)
         fields = adata_manager.registry["field_registries"]

@@ -15,8 +15,9 @@ from scsalient.loaders._pairing import PairedBatches, UnpairedBatches
 from scsalient.loaders._rows import Rows
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from numpy.typing import ArrayLike
     from scvi.data import AnnDataManager
     from torch import Tensor
     from torch.utils.data import Sampler
@@ -52,11 +53,17 @@ class RoleDataSplitter(pl.LightningDataModule):
         the device if it is an accelerator with room for them.
     steps_at_once
         How many minibatches to train on at once, where data stay on the device.
+    external_indexing
+        Positions of the cells to train on, to validate on and of the test set, as in scvi-tools,
+        instead of random ones. Cells that are in none of them are not used.
 
     Raises
     ------
+    TypeError
+        When `external_indexing` has no positions.
     ValueError
-        When sizes are out of range, or a group has no cells.
+        When sizes are out of range, a group has no cells, or sets of positions are out of range or
+        overlap.
     """
 
     def __init__(
@@ -70,6 +77,7 @@ class RoleDataSplitter(pl.LightningDataModule):
         batch_size: int = 128,
         storage: Storage = "auto",
         steps_at_once: int = 1,
+        external_indexing: Sequence[ArrayLike] | None = None,
     ) -> None:
         super().__init__()
         if storage not in STORAGES:
@@ -77,12 +85,18 @@ class RoleDataSplitter(pl.LightningDataModule):
             raise ValueError(msg)
         check_integer("batch_size", batch_size, low=1)
         check_integer("steps_at_once", steps_at_once, low=1)
+        if external_indexing is not None and (train_size, validation_size) != (None, None):
+            msg = (
+                "`external_indexing` tells all cells to train on, found `train_size="
+                f"{train_size}` and `validation_size={validation_size}` beside it. Leave them out."
+            )
+            raise ValueError(msg)
         if validation_size is not None:
             check_number("validation_size", validation_size, low=0, high=1, high_included=False)
         if train_size is None:
             train_size = _DEFAULT_TRAIN_SIZE if validation_size is None else 1.0 - validation_size
         check_number("train_size", train_size, low=0, high=1, low_included=False)
-        if validation_size is not None and not 0 <= validation_size <= 1 - train_size + 1e-9:
+        if validation_size is not None and validation_size > 1 - train_size + 1e-9:
             msg = (
                 f"`validation_size` should lie between 0 and 1 - `train_size` = "
                 f"{1 - train_size:g}, found {validation_size}."
@@ -106,11 +120,34 @@ class RoleDataSplitter(pl.LightningDataModule):
         self._made: Rows | None = None
         self._loaders: list[BatchLoader] = []
         self._groups = groups
+        self._external = None
+        if external_indexing is not None:
+            self._external = _sets(external_indexing, adata_manager.adata.n_obs)
         self._train_size, self._validation_size = train_size, validation_size
         self._shuffle = shuffle_set_split
         self._split()
 
     def _split(self) -> None:
+        parts = self._chosen() if self._external is None else self._given(self._external)
+        self._train, self._validation, self._test = parts
+        self.train_idx, self.val_idx, self.test_idx = map(np.concatenate, parts)
+        self.n_train, self.n_val = len(self.train_idx), len(self.val_idx)
+
+    def _given(self, sets: Sequence[np.ndarray]) -> list[list[np.ndarray]]:
+        parts = [
+            [group[np.isin(group, cells)] for group in map(np.asarray, self._groups.values())]
+            for cells in sets
+        ]
+        for name, cells in zip(self._groups, parts[0], strict=True):
+            if not len(cells):
+                msg = (
+                    "`external_indexing` should have cells of each group to train on, found no "
+                    f"{name} cells among its first positions."
+                )
+                raise ValueError(msg)
+        return parts
+
+    def _chosen(self) -> list[list[np.ndarray]]:
         # A generator of its own, so that the split depends on the seed alone.
         rng = np.random.default_rng(self._seed)
         train, validation, test = [], [], []
@@ -126,11 +163,7 @@ class RoleDataSplitter(pl.LightningDataModule):
             train.append(order[:n_train])
             validation.append(order[n_train : n_train + n_validation])
             test.append(order[n_train + n_validation :])
-        self._train, self._validation, self._test = train, validation, test
-        self.train_idx = np.concatenate(train)
-        self.val_idx = np.concatenate(validation)
-        self.test_idx = np.concatenate(test)
-        self.n_train, self.n_val = len(self.train_idx), len(self.val_idx)
+        return [train, validation, test]
 
     def state_dict(self) -> dict[str, Any]:
         """What the split and the order of the cells depend on."""
@@ -172,6 +205,11 @@ class RoleDataSplitter(pl.LightningDataModule):
         for loader in self._loaders:
             loader.release()
         self._loaders, self._made = [], None
+
+    @property
+    def n_train_of(self) -> dict[str, int]:
+        """Number of cells of each group to train on."""
+        return {name: len(c) for name, c in zip(self._groups, self._train, strict=True)}
 
     @property
     def n_steps_per_epoch(self) -> int:
@@ -269,3 +307,29 @@ class RoleDataSplitter(pl.LightningDataModule):
         )
         self._loaders.append(loader)
         return loader
+
+
+def _sets(external_indexing: Sequence[ArrayLike], n_cells: int) -> list[np.ndarray]:
+    """Positions of the three sets, checked."""
+    sets = [np.asarray(cells) for cells in external_indexing]
+    sets += [np.empty(0, dtype=np.int64)] * (3 - len(sets))
+    if len(sets) > 3 or any(c.ndim != 1 or (len(c) and c.dtype.kind not in "iu") for c in sets):
+        msg = (
+            "`external_indexing` should be up to three arrays with positions of cells, to train "
+            "on, to validate on and of the test set, found "
+            f"{[f'{c.dtype} of shape {c.shape}' for c in sets]}."
+        )
+        raise TypeError(msg)
+    sets = [cells.astype(np.int64) for cells in sets]
+    every = np.concatenate(sets)
+    if len(every) and not 0 <= every.min() <= every.max() < n_cells:
+        msg = (
+            f"`external_indexing` should have positions from 0 to {n_cells - 1}, found "
+            f"{every.min()} to {every.max()}."
+        )
+        raise ValueError(msg)
+    n_repeated = len(every) - len(np.unique(every))
+    if n_repeated:
+        msg = f"`external_indexing` should have each cell once, found {n_repeated} again."
+        raise ValueError(msg)
+    return sets

@@ -10,10 +10,16 @@ from scvi import REGISTRY_KEYS, settings
 from scvi.model.base import BaseModelClass
 
 from scsalient._arguments import check_flag, check_integer, check_number
-from scsalient.data import check_block, check_values, image_from_registry
+from scsalient.data import (
+    CATEGORY_KEYS,
+    check_block,
+    check_values,
+    image_from_registry,
+    row_blocks,
+)
 from scsalient.likelihoods import LIKELIHOODS
 from scsalient.loaders import BatchLoader, ConsecutiveBatches, Rows, SparseRows
-from scsalient.model._fields import check_anndata, check_query
+from scsalient.model._fields import check_anndata, check_query, check_variables
 from scsalient.nn import CONV_STRIDE
 
 if TYPE_CHECKING:
@@ -29,7 +35,6 @@ if TYPE_CHECKING:
 GaussianVariance = Literal["fixed", "learned"]
 NETWORKS = ("dense", "conv")
 
-_CATEGORIES = (REGISTRY_KEYS.BATCH_KEY, REGISTRY_KEYS.CAT_COVS_KEY)
 # Standard deviation over mean
 _MIN_SPREAD = 1e-5
 
@@ -78,7 +83,7 @@ class LatentModel(BaseModelClass):
         self.categories_: dict[str, list[list[int]]] = {}
         if self.adata is None:
             return
-        for field in _CATEGORIES:
+        for field in CATEGORY_KEYS:
             if field in self.adata_manager.data_registry:
                 codes = np.asarray(self.get_from_registry(self.adata, field))
                 columns = codes.reshape(self.adata.n_obs, -1).T
@@ -86,8 +91,8 @@ class LatentModel(BaseModelClass):
         totals = self._check_data(self.adata)
         x = self.get_from_registry(self.adata, REGISTRY_KEYS.X_KEY)
         sums = np.zeros(self.summary_stats.n_vars)
-        for start in range(0, self.adata.n_obs, 8192):
-            sums += np.asarray(x[start : start + 8192].sum(axis=0, dtype=np.float64)).ravel()
+        for _, block in row_blocks(x):
+            sums += np.asarray(block.sum(axis=0, dtype=np.float64)).ravel()
         denominator = totals.sum() if self.module.likelihood.support == "counts" else len(totals)
         if self.module.likelihood.support == "counts" and self.module.use_size_factor:
             factors = self.get_from_registry(self.adata, REGISTRY_KEYS.SIZE_FACTOR_KEY)
@@ -126,6 +131,10 @@ class LatentModel(BaseModelClass):
             "likelihood": self.init_params_["non_kwargs"]["likelihood"],
         }
 
+    def _groups(self) -> dict[str, np.ndarray]:
+        """Positions of the cells of each group to train on, by its name."""
+        raise NotImplementedError
+
     def _validated(self, adata: AnnData | None) -> AnnData:
         """Data, registered and with checked values."""
         if adata is None and self.adata is None:
@@ -137,6 +146,8 @@ class LatentModel(BaseModelClass):
         if adata is not None and adata is not self.adata:
             check_anndata(adata)
             check_query(adata, self.registry, self.categories_)
+        elif self.adata is not None:
+            check_variables(self.adata, self.registry)
         lacks_data = self.adata is None
         adata = self._validate_anndata(adata)
         if lacks_data:

@@ -12,7 +12,7 @@ from scvi.data import AnnDataManager
 
 from scsalient import _keys
 from scsalient._arguments import check_number
-from scsalient.data import Role, RoleField, warn_if_confounded
+from scsalient.data import Role, RoleField, condition_column, warn_if_confounded
 from scsalient.data._fields import roles_from_registry
 from scsalient.model._base import check_architecture
 from scsalient.model._criticism import CriticismMixin
@@ -346,8 +346,8 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
         give_mean
             Whether to return the mean of the posterior rather than draws from it.
         n_samples
-            Number of independent draws, with ``give_mean=False``. They come from
-            ``scvi.settings.seed`` if it is set.
+            Number of independent draws, with ``give_mean=False``. If ``scvi.settings.seed`` is set,
+            each call gives the same ones, those of the two latents independent of each other.
         return_dist
             Whether to return mean and variance of the posterior.
         batch_size
@@ -405,7 +405,8 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
         """
         adata = self._validated(adata)
         # By the names that the categories have now, and as the column writes them
-        roles, column = self._registered_roles(adata), adata.obs[self.roles.condition_key]
+        roles = self._registered_roles(adata)
+        column = condition_column(adata, self.roles.condition_key)
         named = {
             role: column.astype(str)[roles == role].unique().tolist()
             for role in (Role.TARGET, Role.BACKGROUND)
@@ -452,7 +453,9 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
         keep
             Latent to keep. ``"background"`` shows cells as if they had not responded.
         method
-            ``"zero"``: decode with the other latent at zero, as the paper does.
+            ``"zero"``: decode with the other latent at zero, as the paper does with networks
+            without biases (``use_bias=False``); with biases, what is kept comes on top of an
+            average cell.
             ``"difference"``: what the kept latent adds, decode(s, z) minus decode with the kept
             latent at zero.
         indices
@@ -461,7 +464,9 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
             Batch to decode in; `None` for each cell's own. Cells are always encoded in their
             own.
         library_size
-            For counts: total of each decoded cell, or ``"observed"`` for its own.
+            For counts: expected total of each decoded cell, or ``"observed"`` for its own. Where a
+            size factor was registered, totals are about that, and with ``"zinb"`` they are before
+            dropout.
         batch_size
             Cells at a time.
 
@@ -523,7 +528,8 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
             Batch to decode in; `None` for that of one cell of the data, whose covariates are
             used throughout.
         library_size
-            For counts: total of each decoded cell, or ``"observed"`` for that of the same cell.
+            For counts: expected total of each decoded cell, or ``"observed"`` for that of the same
+            cell. Where a size factor was registered, totals are about that.
 
         Returns
         -------
@@ -554,7 +560,7 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
         library_size: float | Literal["observed"] = "observed",
         give_mean: bool = False,
     ) -> AnnData:
-        """Draw new cells from the prior.
+        """Draw new cells from the prior; the same ones again where ``scvi.settings.seed`` is set.
 
         Parameters
         ----------
@@ -566,9 +572,11 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
             Batch to decode in; `None` to draw it, with the covariates, from cells of that role.
         library_size
             For counts: expected total of each cell, or ``"observed"`` to draw it from cells of
-            that role.
+            that role. Where a size factor was registered, totals are about that, and with
+            ``"zinb"`` they are before dropout.
         give_mean
-            Whether to return expected values rather than draws from the likelihood.
+            Whether to return expected values rather than draws from the likelihood; with
+            ``"zinb"``, those of counts that are not lost.
 
         Returns
         -------

@@ -34,7 +34,10 @@ class DecodingMixin(LatentModel):
         if batch is None:
             return None
         state = self.registry["field_registries"][REGISTRY_KEYS.BATCH_KEY]["state_registry"]
-        categories = list(state["categorical_mapping"])
+        categories = np.asarray(state["categorical_mapping"]).tolist()
+        if self.registry["setup_args"].get("batch_key") is None:
+            msg = f"`batch` needs a `batch_key` in `setup_anndata`, found none, but {batch!r} here."
+            raise ValueError(msg)
         if batch not in categories:
             msg = f"`batch` should be one of {categories}, found {batch!r}."
             raise ValueError(msg)
@@ -200,7 +203,7 @@ class DecodingMixin(LatentModel):
         }
         # Of its own: from the same seed, the noise of a Gaussian would be the latents again
         seed = int(torch.randint(2**62, (), generator=generator, device=device))
-        # Loaders and distributions draw from the global generator: seed it, and leave it as it was.
+        # Distributions draw from the global generator: seed it, and leave it as it was.
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
             covariates, library = self._reference_rows(n, batch, rng, indices)

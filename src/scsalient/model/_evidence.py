@@ -14,7 +14,7 @@ from scvi import REGISTRY_KEYS
 
 from scsalient import _keys
 from scsalient._arguments import check_integer, check_number
-from scsalient.data import Role
+from scsalient.data import CATEGORY_KEYS, Role
 from scsalient.loaders import Rows
 from scsalient.model._base import LatentModel
 from scsalient.model._copies import signatures
@@ -26,7 +26,6 @@ MIN_CELLS = 20
 # Share of the cells that respond where few do
 FEW = 0.1
 _BLOCK_VALUES = 2_000_000
-_EXCHANGED_WITHIN = (REGISTRY_KEYS.BATCH_KEY, REGISTRY_KEYS.CAT_COVS_KEY)
 # Share of cells that may be copies of others by chance, as where few genes are measured
 _MAX_COPIES = 0.1
 
@@ -121,10 +120,6 @@ class SalientEvidence:
 
 class EvidenceMixin(LatentModel):
     """Test of the salient latents on held-out cells."""
-
-    def _groups(self) -> dict[str, np.ndarray]:
-        """Positions of the cells of each group to train on, by its name."""
-        raise NotImplementedError
 
     def evidence(
         self,
@@ -238,12 +233,10 @@ class EvidenceMixin(LatentModel):
         parts = [np.asarray(part if part is not None else [], dtype=np.int64) for part in split]
         n_split = sum(len(part) for part in parts)
         n_used = sum(len(group) for group in self._groups().values())
-        found = None
-        if n_split != n_used:
-            found = f"{n_used} target and background cells where training had {n_split}"
-        elif self.cells_ != self._fingerprint(self.adata):
+        if self.cells_ != self._fingerprint(self.adata):
             found = "cells of other names or in another order"
-        if found:
+            if n_used < n_split:
+                found = f"{n_used} target and background cells where training had {n_split}"
             msg = (
                 f"`evidence` needs the data that the model was trained on, found {found}. Pass "
                 "cells that were not trained on as `adata`."
@@ -310,7 +303,7 @@ class EvidenceMixin(LatentModel):
                 module.likelihood.log_prob(x, module.decode(latents, covariates), library)
                 for latents in (means, {"background": means["background"]})
             )
-            codes = torch.cat([tensors[key] for key in _EXCHANGED_WITHIN if key in tensors], dim=1)
+            codes = torch.cat([tensors[key] for key in CATEGORY_KEYS if key in tensors], dim=1)
             parts.append((with_s - without, tensors[_keys.TENSOR_ROLE].squeeze(-1), codes))
         gains, roles, every = (torch.cat(p).cpu().numpy() for p in zip(*parts, strict=True))
         n_odd = int((~np.isfinite(gains)).sum())

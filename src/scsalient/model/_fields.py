@@ -88,7 +88,7 @@ def check_setup(adata: Any, unknown: Mapping[str, Any]) -> None:
         msg = f"`setup_anndata` has no arguments {wrong}. Look at its signature."
         raise TypeError(msg)
     if unknown.get("source_registry"):
-        _check_variables(adata, _variables(unknown["source_registry"]))
+        check_variables(adata, unknown["source_registry"])
     _refuse_view(adata)
 
 
@@ -132,7 +132,7 @@ def check_query(
     if adata.isbacked:
         _refuse_view(adata)
     states = {key: field["state_registry"] for key, field in registry["field_registries"].items()}
-    _check_variables(adata, _variables(registry))
+    check_variables(adata, registry)
     arguments = registry["setup_args"]
     columns: dict[str, Any] = {name: arguments.get(name) for name in _COLUMNS}
     check_columns(adata, **columns)
@@ -154,12 +154,16 @@ def check_query(
             raise ValueError(msg)
 
 
-def _variables(registry: Mapping[str, Any]) -> np.ndarray:
+def check_variables(adata: AnnData, registry: Mapping[str, Any]) -> None:
+    """Check that data have the variables of training, in their order.
+
+    Raises
+    ------
+    ValueError
+        When they do not.
+    """
     state = registry["field_registries"][REGISTRY_KEYS.X_KEY]["state_registry"]
-    return np.asarray(state["column_names"]).astype(str)
-
-
-def _check_variables(adata: AnnData, expected: np.ndarray) -> None:
+    expected = np.asarray(state["column_names"]).astype(str)
     found = np.asarray(adata.var_names).astype(str)
     if np.array_equal(expected, found):
         return
@@ -172,7 +176,10 @@ def _check_variables(adata: AnnData, expected: np.ndarray) -> None:
             "variables that both data have."
         )
     else:
-        msg += "found others too, or another order. Pass `adata[:, model.get_var_names()].copy()`."
+        msg += (
+            "found others too, or another order. Take `adata[:, names].copy()`, where "
+            "`model.get_var_names()` tells the names, also of a model loaded with `adata=False`."
+        )
     raise ValueError(msg)
 
 

@@ -233,7 +233,7 @@ continuous_covariate_keys
         library_size: float | Literal["observed"] = "observed",
         give_mean: bool = False,
     ) -> AnnData:
-        """Draw new cells from the prior.
+        """Draw new cells from the prior; the same ones again where ``scvi.settings.seed`` is set.
 
         Parameters
         ----------

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import math
 import tempfile
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
+from scvi import settings
 
 from scsalient._arguments import check_flag, check_integer
 from scsalient.loaders import RoleDataSplitter
@@ -29,12 +31,22 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 # Longer training overfits small data: silhouettes of a known response fall (docs/defaults.md)
-MAX_EPOCHS = 50
+USUAL_EPOCHS = 50
 MIN_STEPS = 200
 MAX_STEPS = 8000
 MAX_SILHOUETTE_CELLS = 2000
+# Of a group, below which little is learned of it
+_FEW_CELLS = 10
 # Weights stay in single precision
 _PRECISIONS = ("32-true", "32", "16-mixed", "bf16-mixed")
+
+
+def _check_splitter_arguments(arguments: dict[str, Any] | None) -> None:
+    known = ("storage", "steps_at_once", "external_indexing")
+    if arguments is None or (isinstance(arguments, dict) and set(arguments) <= set(known)):
+        return
+    msg = f"`datasplitter_kwargs` should be a dict with names among {known}, found {arguments!r}."
+    raise TypeError(msg)
 
 
 def default_max_epochs(n_steps_per_epoch: int) -> int:
@@ -50,7 +62,7 @@ def default_max_epochs(n_steps_per_epoch: int) -> int:
     50 epochs, but at least 200 and at most about 8,000 optimiser steps, and never fewer than 10
     epochs.
     """
-    epochs = max(MAX_EPOCHS, math.ceil(MIN_STEPS / n_steps_per_epoch))
+    epochs = max(USUAL_EPOCHS, math.ceil(MIN_STEPS / n_steps_per_epoch))
     return max(10, min(epochs, math.ceil(MAX_STEPS / n_steps_per_epoch)))
 
 
@@ -58,10 +70,6 @@ class TrainingMixin(LatentModel):
     """Training on groups of cells."""
 
     _training_plan_cls = VAETrainingPlan
-
-    def _groups(self) -> dict[str, np.ndarray]:
-        """Positions of the cells of each group to train on, by its name."""
-        raise NotImplementedError
 
     def train(
         self,
@@ -108,7 +116,8 @@ class TrainingMixin(LatentModel):
             latents (of a contrastive model: in the salient latents of target cells, at most 2,000)
             is logged as ``silhouette_validation`` after each epoch, for a search over settings or
             as ``early_stopping_monitor``. The label takes no part in training. In
-            ``model.history`` only if the first training of the model had it.
+            ``model.history`` only if the first training of the model had it, like all that is
+            logged of validation cells.
         checkpoint_path
             File to keep the whole state of training in, written after each epoch. A later
             ``train(..., ckpt_path=...)`` of a model with the same arguments goes on from it.
@@ -119,7 +128,8 @@ class TrainingMixin(LatentModel):
             the data lie in the memory of the device; by default 32 for a contrastive model, whose
             steps a CUDA device then replays as graphs, and else 1. Callbacks are called once for
             all of them, and a learning rate that one changes has no effect on a graph: with 1
-            there are none.
+            there are none. ``external_indexing``: positions of the cells to train on, to validate
+            on and of the test set, as in scvi-tools, for instance to hold out whole donors.
         plan_kwargs
             Arguments of the training plan: ``lr`` (1e-3), ``kl_warmup``, the share of the training
             over which the KL terms reach their weight (0.1), ``weight_averaging``, the share at its
@@ -150,6 +160,7 @@ class TrainingMixin(LatentModel):
             raise ValueError(msg)
         # As they were registered for this model, and as they are now
         self._check_data(self._validated(None))
+        _check_splitter_arguments(datasplitter_kwargs)
         splitter_kwargs: dict[str, Any] = {"steps_at_once": self._training_plan_cls.steps_at_once}
         splitter_kwargs |= datasplitter_kwargs or {}
         splitter = RoleDataSplitter(
@@ -161,6 +172,12 @@ class TrainingMixin(LatentModel):
             batch_size=batch_size,
             **splitter_kwargs,
         )
+        for name, n in splitter.n_train_of.items():
+            if n < _FEW_CELLS <= len(self._groups()[name]):
+                msg = (
+                    f"Only {n} {name} cells to train on: too few to learn from. Raise `train_size`."
+                )
+                warnings.warn(msg, UserWarning, stacklevel=settings.warnings_stacklevel)
         if splitter.steps_at_once > self._training_plan_cls.steps_at_once == 1:
             msg = (
                 f"`steps_at_once` should be 1 for {type(self).__name__}, found "

@@ -1,7 +1,7 @@
 """Terms of the objective, as pure functions of tensors."""
 
 from scsalient.objective._divergence import kl_to_standard_normal
-from scsalient.objective._means import group_contrast, group_weights, masked_mean
+from scsalient.objective._means import group_contrast, group_weights
 from scsalient.objective._mmd import group_discrepancy, maximum_mean_discrepancy
 from scsalient.objective._pull import expected_squared_norm
 from scsalient.objective._schedules import linear_warmup
@@ -21,7 +21,6 @@ __all__ = [
     "group_weights",
     "kl_to_standard_normal",
     "linear_warmup",
-    "masked_mean",
     "maximum_mean_discrepancy",
     "surprise",
     "total_correlation",

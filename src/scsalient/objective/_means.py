@@ -9,24 +9,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean of the values of some rows; zero when there is none.
-
-    Parameters
-    ----------
-    values
-        One value per row, shape ``(n_rows,)``.
-    mask
-        Rows to count, boolean, shape ``(n_rows,)``.
-
-    Returns
-    -------
-    The mean, a scalar. Rows outside the mask have no effect on it or on its gradient.
-    """
-    weights = mask.to(values.dtype)
-    return values.where(mask, values.new_zeros(())).sum() / weights.sum().clamp(min=1.0)
-
-
 def group_weights(mask: Tensor, *, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Weights with which a sum over all rows is the mean over a group of them.
 

@@ -295,7 +295,8 @@ class ContrastiveTrainingPlan(VAETrainingPlan):
     module
         Module to train.
     penalty_warmup
-        Share of the planned training over which the independence terms reach full weight.
+        Share of the planned training over which all terms that are not of the ELBO reach their
+        full weight.
     discriminator_lr
         Learning rate of the discriminator.
     **kwargs

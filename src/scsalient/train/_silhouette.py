@@ -1,4 +1,4 @@
-"""The salient silhouette of a label, logged during training."""
+"""Silhouette of a label in the latents, salient ones where there are such, in training."""
 
 from __future__ import annotations
 

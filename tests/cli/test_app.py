@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 import scsalient
 from scsalient.cli import app
+from scsalient.cli._reporting import as_options
 from scsalient.likelihoods import LIKELIHOODS
 
 
@@ -42,6 +43,8 @@ def test_help_of_fit_names_every_likelihood():
         (["fit", "x.h5ad", "--nope"], "--nope"),
         (["nope"], "nope"),
         (["demo", "--max-epochs", "0"], "max-epochs"),
+        (["demo", "--seed", "4294967296"], "--seed"),
+        (["reproduce", "rna-seq", "--seed", "4294967296"], "--seed"),
     ],
 )
 def test_wrong_usage(arguments, word):
@@ -49,6 +52,30 @@ def test_wrong_usage(arguments, word):
     assert result.exit_code == 2
     assert word in result.stderr
     assert "Traceback" not in result.output
+
+
+def test_help_of_demo_tells_what_it_replaces():
+    words = " ".join(run("demo", "--help").stdout.split())
+    assert "Replaces demo.h5ad and demo.png of an earlier run" in words
+
+
+@pytest.mark.parametrize("command", ["fit", "demo", "reproduce"])
+def test_help_tells_the_highest_seed(command):
+    assert "0<=x<=4294967295" in run(command, "--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("`train_size` of `adata`", "`--train-size` of `adata`"),
+        ("`likelihood='nb'` or `likelihood=`", "`--likelihood nb` or `--likelihood`"),
+        ("`root` and train_size", "`root` and train_size"),
+        ("`--train-size`", "`--train-size`"),
+    ],
+)
+def test_messages_for_python_speak_of_options(text, expected):
+    assert as_options(text, {"train_size", "likelihood"}) == expected
+    assert as_options("`root` and `mnist=`", {"data"}) == "`--data` and `--data`"
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["fit", "--help"], ["--version"]])

@@ -6,6 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 import anndata
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -28,6 +29,7 @@ def cells(tmp_path):
     path = tmp_path / "cells.h5ad"
     adata = make_counts()
     adata.layers["counts"] = adata.X.copy()
+    adata.layers["halves"] = adata.X / 2
     adata.obs["dose"] = np.repeat([10, 0], [60, 40])
     adata.obs["is_control"] = adata.obs["condition"] == "control"
     adata.uns["note"] = "mine"
@@ -74,14 +76,15 @@ def test_writes_latents_into_a_copy(cells, tmp_path):
     assert set(copy.obsm) == {"X_mine", "X_cvae_salient", "X_cvae_background"}
     assert (copy.X != source.X).nnz == 0
     assert "60 target, 40 background, 0 neither" in result.stdout
-    assert "1 epochs" in result.stdout
+    assert "1 epoch;" in result.stdout
     assert "Outcome: Cannot tell" in result.stdout
+    assert "with a smaller `--train-size`" in result.stdout
     assert str(output) in result.stdout
 
 
 def test_same_seed_same_latents(cells, tmp_path):
     latents = []
-    for name, seed in [("a", "1"), ("b", "1"), ("c", "2")]:
+    for name, seed in [("a.h5ad", "1"), ("b.h5ad", "1"), ("c.h5ad", "2")]:
         assert fit(cells, tmp_path / name, "--seed", seed).exit_code == 0
         latents.append(anndata.read_h5ad(tmp_path / name).obsm["X_cvae_salient"])
     np.testing.assert_array_equal(latents[0], latents[1])
@@ -173,7 +176,7 @@ def test_model_dir_is_not_overwritten(cells, tmp_path):
     assert_fails(fit(cells, tmp_path / "out.h5ad", *more), "--model-dir", "which has files")
     assert not (tmp_path / "out.h5ad").exists()
     assert fit(cells, tmp_path / "out.h5ad", *more, "--overwrite").exit_code == 0
-    same = tmp_path / "same"
+    same = tmp_path / "same.h5ad"
     assert_fails(fit(cells, same, "--model-dir", str(same)), "--model-dir", "should differ")
     assert not same.exists()
     file = tmp_path / "file"
@@ -220,10 +223,35 @@ def test_missing_input(tmp_path):
     assert_fails(fit(tmp_path / "nope.h5ad", tmp_path / "out.h5ad"), "nope.h5ad", "does not exist")
 
 
-def test_input_of_another_kind(tmp_path):
+@pytest.mark.parametrize("text", ["", "hello"])
+def test_input_that_is_no_hdf5(tmp_path, text):
     path = tmp_path / "text.h5ad"
-    path.write_text("hello")
-    assert_fails(fit(path, tmp_path / "out.h5ad"), "text.h5ad", "cannot be read as .h5ad")
+    path.write_text(text)
+    assert_fails(fit(path, tmp_path / "out.h5ad"), "text.h5ad' is no .h5ad file")
+
+
+@pytest.mark.parametrize("name", ["matrix/data", "matrix", "GRCh38/data"])
+def test_input_of_10x_or_loom(tmp_path, name):
+    path = tmp_path / "cells.h5"
+    with h5py.File(path, "w") as file:
+        file[name] = np.ones((3, 2))
+    words = ["is no .h5ad file", "`scanpy.read_10x_h5`", "`anndata.io.read_loom`"]
+    assert_fails(fit(path, tmp_path / "out.h5ad"), *words)
+
+
+def test_input_that_is_cut_off(cells, tmp_path):
+    cells.write_bytes(cells.read_bytes()[:-900])
+    assert_fails(fit(cells, tmp_path / "out.h5ad"), "cannot be read as .h5ad", "truncated")
+
+
+def test_input_that_is_a_folder(tmp_path):
+    assert_fails(fit(tmp_path, tmp_path / "out.h5ad"), "an .h5ad file, found the folder")
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out", "out.h5"])
+def test_output_of_another_format(cells, tmp_path, name):
+    assert_fails(fit(cells, tmp_path / name), "`--output` should end in .h5ad", name)
+    assert not (tmp_path / name).exists()
 
 
 def test_missing_folder(cells, tmp_path):
@@ -234,8 +262,10 @@ def test_missing_folder(cells, tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"key": "nope"}, ["`condition_key`", "'nope'", "'condition'"]),
-        ({"background": "nope"}, ["`background`", "['nope']", "'treated'"]),
+        ({"key": "nope"}, ["`--condition-key`", "'nope'", "'condition'"]),
+        ({"key": "Condition"}, ["Did you mean 'condition'?"]),
+        ({"background": "nope"}, ["`--background`", "['nope']", "'treated'"]),
+        ({"background": "Control"}, ["Did you mean 'control'?"]),
     ],
 )
 def test_wrong_column_or_category(cells, tmp_path, change, words):
@@ -245,12 +275,14 @@ def test_wrong_column_or_category(cells, tmp_path, change, words):
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        (["--target", "nope"], ["`target`", "['nope']"]),
+        (["--target", "nope"], ["`--target`", "['nope']"]),
         (["--target", "control"], ["no category in common"]),
-        (["--likelihood", "cauchy"], ["`likelihood`", "'cauchy'", "'nb'"]),
-        (["--layer", "nope"], ["`layer`", "'nope'", "'counts'"]),
-        (["--batch-key", "nope"], ["`batch_key`", "'nope'"]),
-        (["--n-salient-latent", "0"], ["`n_salient_latent`", "0"]),
+        (["--likelihood", "cauchy"], ["`--likelihood`", "'cauchy'", "'nb'"]),
+        (["--layer", "nope"], ["'nope'", "'counts'", "one of these, or no `--layer` for"]),
+        (["--layer", "halves"], ["`--layer`, or choose `--likelihood gaussian`"]),
+        (["--batch-key", "nope"], ["`--batch-key`", "'nope'"]),
+        (["--n-salient-latent", "0"], ["`--n-salient-latent`", "0"]),
+        (["--train-size", "90"], ["`--train-size` should be a number in (0, 1]"]),
         (["--accelerator", "abacus"], ["accelerator", "abacus"]),
         (["--likelihood", "bernoulli"], ["expects values from 0 to 1"]),
     ],
@@ -262,7 +294,7 @@ def test_wrong_options(cells, tmp_path, more, words):
 
 def test_key_errors_have_no_stray_quotes(cells, tmp_path):
     result = fit(cells, tmp_path / "out.h5ad", key="nope")
-    assert result.stderr.startswith("Error: `condition_key`")
+    assert result.stderr.startswith("Error: `--condition-key`")
     assert not result.stderr.strip().endswith(("'", '"'))
 
 
@@ -272,8 +304,28 @@ def test_debug_raises(cells, tmp_path, monkeypatch):
     assert isinstance(result.exception, KeyError)
 
 
+def test_an_accelerator_that_lacks_a_package_is_named(cells, tmp_path, monkeypatch):
+    def lacking(*_args, **_kwargs):
+        message = "Requirement 'torch_xla>=1.13' not met."
+        raise ModuleNotFoundError(message)
+
+    monkeypatch.setattr(ContrastiveVAE, "train", lacking)
+    result = fit(cells, tmp_path / "out.h5ad", "--accelerator", "tpu")
+    assert_fails(result, "`--accelerator tpu` cannot be used here: Requirement 'torch_xla")
+
+
+def test_warnings_about_the_outcome_are_one_line_too(cells, tmp_path):
+    copies = anndata.read_h5ad(cells)
+    copies.X = copies.X[np.resize([0, 99], 100)]
+    copies.write_h5ad(cells)
+    result = fit(cells, tmp_path / "out.h5ad")
+    assert result.exit_code == 0, result.output
+    assert "Warning: `evidence` needs held-out cells that are no copies" in result.stderr
+    assert ".py" not in result.stderr
+
+
 def test_warnings_are_one_line_each(cells, tmp_path):
     result = fit(cells, tmp_path / "out.h5ad", "--batch-key", "dose")
     assert result.exit_code == 0, result.output
-    assert "Warning: `batch_key` column 'dose' coincides" in result.stderr
+    assert "Warning: `--batch-key` column 'dose' coincides" in result.stderr
     assert ".py" not in result.stderr

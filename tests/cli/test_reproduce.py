@@ -56,6 +56,15 @@ def test_a_mistake_is_one_line(tmp_path, arguments, words):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("name", ["celeba", "grassy-mnist", "rna-seq"])
+def test_data_of_something_else_are_told_by_the_option(tmp_path, name):
+    (tmp_path / "wrong").mkdir()
+    result = run(name, "--data", tmp_path / "wrong", "--output-dir", tmp_path / "out")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error: `--data` should ")
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
 def test_output_dir_that_is_a_file(tmp_path):
     file = tmp_path / "file"
     file.touch()

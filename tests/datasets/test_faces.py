@@ -210,5 +210,5 @@ def test_bad_arguments(kwargs, message):
 
 def test_missing_pillow(monkeypatch):
     monkeypatch.setitem(sys.modules, "PIL.Image", None)
-    with pytest.raises(ImportError, match=r"pip install \"scsalient\[images\]\""):
+    with pytest.raises(ImportError, match=r"pip install \"\.\[images\]\"` in a clone"):
         make_faces()

@@ -38,6 +38,15 @@ def test_factors_have_as_many_categories_as_chance_counts_on():
         assert target[factor].nunique() == n_categories
 
 
+def test_a_folder_without_photographs_is_told_before_any_trial(tmp_path, monkeypatch):
+    def never(*_args, **_kwargs):
+        pytest.fail("A trial was to be run.")
+
+    monkeypatch.setattr(_celeba, "run_trials", never)
+    with pytest.raises(FileNotFoundError, match="`root` should hold img_align_celeba/"):
+        experiments.celeba(data=tmp_path, output_dir=tmp_path / "out")
+
+
 def test_bad_arguments(tmp_path):
     with pytest.raises(ValueError, match="`trials` should be an integer of at least 1"):
         experiments.celeba(trials=0, output_dir=tmp_path)

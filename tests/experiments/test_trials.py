@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import scvi
+from tqdm import tqdm
 
 from factories import count_and_double
+from scsalient.experiments import _trials
 from scsalient.experiments._trials import fingerprint, run_trials, trial_key
 
 
@@ -48,6 +50,18 @@ def test_finished_trials_are_not_run_again(tmp_path):
     assert results.table["double"].tolist() == [2, 4, 6]
     assert len(pd.read_csv(csv)) == 3
     assert run_trials(function, some(3), csv=csv).table["double"].tolist() == [6]
+
+
+def test_where_nothing_is_left_to_run_it_says_so_and_shows_no_bar(tmp_path, monkeypatch, capsys):
+    function = functools.partial(count_and_double, tmp_path)
+    csv = tmp_path / "t.csv"
+    # As outside of the tests
+    monkeypatch.setattr(_trials, "tqdm", functools.partial(tqdm, disable=False))
+    run_trials(function, some(1, 2), csv=csv)
+    assert "2/2" in capsys.readouterr().err
+    run_trials(function, some(1, 2), csv=csv)
+    expected = f"Nothing to run: '{csv}' has all 2 trials already.\n"
+    assert capsys.readouterr().err == expected
 
 
 def test_what_was_done_before_an_error_is_kept(tmp_path):

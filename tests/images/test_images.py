@@ -29,6 +29,18 @@ def test_range_follows_from_the_values():
     assert found(np.full((1, 2, 2), 7.0)) == (7, 8)
 
 
+@pytest.mark.parametrize("shape", [(3, 3, 8, 8), (2, 1, 8, 6), (2, 4, 2, 2)])
+def test_channels_before_the_height_warn(shape):
+    message = r"looks like \(n, channels, .* pass `np.moveaxis\(images, 1, -1\)`"
+    with pytest.warns(UserWarning, match=message):
+        images.to_anndata(np.zeros(shape))
+
+
+@pytest.mark.parametrize("shape", [(3, 3, 8, 3), (2, 8, 8, 2), (2, 1, 8)])
+def test_channels_behind_the_width_do_not_warn(shape):
+    images.to_anndata(np.zeros(shape))
+
+
 def test_only_eight_bits_are_scaled():
     assert images.ImageDescription((2, 2), (0, 255)).scale == 255
     assert images.ImageDescription((2, 2), (0, 1)).scale == 1
@@ -126,6 +138,21 @@ def make(**entry):
             "two finite numbers that rise",
         ),
         (
+            lambda: images.to_anndata(np.ones((2, 3, 3)), value_range=255),
+            TypeError,
+            r"`value_range` should be two finite numbers .*, such as \(0, 255\), found 255",
+        ),
+        (
+            lambda: images.to_anndata([np.ones((3, 3)), np.ones((3, 4))]),
+            ValueError,
+            "`images` should be an array, found images that do not fit into one",
+        ),
+        (
+            lambda: images.from_anndata(np.zeros((2, 9))),
+            TypeError,
+            "`adata` should be an AnnData, found ndarray",
+        ),
+        (
             lambda: images.from_anndata(anndata.AnnData(np.zeros((2, 3)))),
             ValueError,
             r"described in `adata.uns\['image'\]`",
@@ -141,6 +168,15 @@ def make(**entry):
 def test_errors(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    ("values", "advised"),
+    [([0, 200], "uint8"), ([0, 256], "float32"), ([-1, 9], "float32"), ([0, 1], "float32")],
+)
+def test_integers_are_told_the_type_that_keeps_their_range(values, advised):
+    with pytest.raises(TypeError, match=rf"found int64. .* with `.astype\('{advised}'\)`"):
+        images.to_anndata(np.array(values).reshape(1, 1, 2))
 
 
 def test_data_without_an_entry_are_no_images():

@@ -572,7 +572,7 @@ def test_cells_emptied_since_are_refused():
     adata = make_counts()
     model = make_trained(adata)
     adata.X = sparse.csr_matrix(adata.X.toarray() * (np.arange(100) != 5)[:, None])
-    with pytest.raises(ValueError, match="at least one count, found 1 empty cells"):
+    with pytest.raises(ValueError, match="at least one count, found 1 empty cell"):
         model.get_elbo()
 
 

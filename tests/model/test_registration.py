@@ -60,6 +60,29 @@ def test_category_of_another_type_gets_a_hint():
         SETUP(adata, "dose", "0")
 
 
+def test_a_near_miss_gets_a_hint_and_another_name_what_to_do():
+    adata = make_counts()
+    for name in ("Control", "control ", "contol"):
+        with pytest.raises(ValueError, match=r"found \['.*'\]. Did you mean 'control'\?$"):
+            SETUP(adata, "condition", name)
+    with pytest.raises(ValueError, match=r"found \['x'\]. Choose among these categories.$"):
+        SETUP(adata, "condition", "x")
+    with pytest.raises(KeyError, match=r"Did you mean 'condition'\?"):
+        SETUP(adata, "Condition ", "control")
+    with pytest.raises(KeyError, match=r"Did you mean 'batch'\?"):
+        SETUP(adata, "condition", "control", batch_key="Batch")
+
+
+def test_columns_of_scvi_tools_are_not_named():
+    adata = make_counts()
+    SETUP(adata, "condition", "control")
+    assert "_scvi_role" in adata.obs
+    for kwargs in ({"condition_key": "x"}, {"condition_key": "condition", "batch_key": "x"}):
+        with pytest.raises(KeyError, match="which is not among") as error:
+            SETUP(adata, background="control", **kwargs)
+        assert "_scvi" not in str(error.value)
+
+
 def test_views_are_refused():
     with pytest.raises(ValueError, match="found a view"):
         SETUP(make_counts()[:50], "condition", "control")
@@ -70,8 +93,8 @@ def test_views_are_refused():
     [
         (-1, "non-negative counts"),
         (0.5, "fractions such as 0.5"),
-        (np.nan, "1 NaN or infinite"),
-        (np.inf, "1 NaN or infinite"),
+        (np.nan, "1 NaN or infinite value in cells 0 to 99, first in cell 'cell_5' and variable "),
+        (np.inf, "and variable 'gene_5'. Remove or impute it first"),
     ],
 )
 @pytest.mark.parametrize("dense", [True, False])
@@ -89,7 +112,7 @@ def test_empty_cells_are_refused_for_counts_only():
     x = adata.X.toarray()
     x[7] = 0
     adata.X = x
-    with pytest.raises(ValueError, match="found 1 empty cells"):
+    with pytest.raises(ValueError, match="found 1 empty cell in `adata.X`. Remove it, "):
         make_model(adata)
     make_model(adata, likelihood="gaussian")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -20,6 +21,7 @@ def arrays(dtype):
     return hnp.arrays(dtype, shape, elements=elements)
 
 
+@pytest.mark.filterwarnings("ignore:`images` should have shape:UserWarning")
 @given(DTYPES.flatmap(arrays))
 def test_there_and_back(array):
     adata = images.to_anndata(array, np.arange(len(array)), layers={"again": array})

@@ -185,7 +185,7 @@ def contrastive_pca(
         meaning = "one less than the number of target cells"
         check_integer("n_clusters", n_clusters, low=2, high=n_scored - 1, meaning=meaning)
     where = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
-    if _look_raw(data, where):
+    if _look_raw(adata, data, where):
         warnings.warn(
             f"`{where}` holds only non-negative integers, which looks like raw counts; "
             "`contrastive_pca` expects log-normalised values. Run `sc.pp.normalize_total(adata)` "
@@ -311,11 +311,11 @@ def _alphas(alpha: Any) -> np.ndarray:
     return alphas
 
 
-def _look_raw(data: Any, where: str) -> bool:
+def _look_raw(adata: AnnData, data: Any, where: str) -> bool:
     """Check that all values are finite; tell whether they look like raw counts."""
     look_raw, highest = True, 0.0
     for start, block in row_blocks(data):
-        values = check_finite(block, where, start=start)
+        values = check_finite(block, where, adata=adata, start=start)
         look_raw = look_raw and bool((values >= 0).all() and (values == np.rint(values)).all())
         highest = max(highest, float(values.max())) if values.size else highest
     # Zeros and ones may be any binary feature

@@ -17,7 +17,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Seed = Annotated[int, typer.Option(help="Seed of everything random.", min=0)]
+# The highest seed that NumPy's global generator takes, which Lightning seeds
+Seed = Annotated[int, typer.Option(help="Seed of everything random.", min=0, max=2**32 - 1)]
 MaxEpochs = Annotated[
     int | None, typer.Option(help="Epochs; by default as many as the data need.", min=1)
 ]
@@ -137,7 +138,8 @@ def demo(
     """Compare with other methods on 700 blood cells in which half of the treated ones respond.
 
     Takes less than a minute, and prints how well each method tells responders from the other
-    treated cells, without having been told who responds.
+    treated cells, without having been told who responds. Replaces demo.h5ad and demo.png of an
+    earlier run in the same folder.
     """
     from scsalient.cli._demo import run_demo
 

@@ -27,7 +27,8 @@ def check_output(output: Path, *, source: Path | None = None, overwrite: bool) -
     Raises
     ------
     ValueError
-        When ``output`` is ``source``, by whatever path, or exists, or is a folder.
+        When ``output`` is ``source``, by whatever path, or exists, or is a folder, or has no name
+        that ends in .h5ad.
     OSError
         When its folder does not exist or cannot be written.
     """
@@ -39,6 +40,12 @@ def check_output(output: Path, *, source: Path | None = None, overwrite: bool) -
         raise ValueError(msg)
     if output.is_dir():
         msg = f"`--output` should be a file, found the folder {str(output)!r}."
+        raise ValueError(msg)
+    if output.suffix.lower() != ".h5ad":
+        msg = (
+            f"`--output` should end in .h5ad, the format that is written, found {str(output)!r}. "
+            "Choose another name."
+        )
         raise ValueError(msg)
     if output.exists() and not overwrite:
         msg = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +17,9 @@ import typer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from scsalient import _keys
+from scsalient._wording import counted
 from scsalient.cli._files import check_output, check_writable, written_whole
-from scsalient.cli._reporting import quiet
+from scsalient.cli._reporting import as_options, quiet
 from scsalient.data import Role
 from scsalient.model import ContrastiveVAE
 
@@ -67,7 +68,8 @@ def run_fit(options: FitOptions) -> None:
     """
     started = time.monotonic()
     _check_paths(options)
-    with quiet():
+    names = vars(options)
+    with quiet(names):
         adata = _read(options.input_path)
         model = _model(adata, options)
         _train(model, options)
@@ -76,7 +78,8 @@ def run_fit(options: FitOptions) -> None:
         if options.model_dir is not None:
             # Whether the folder may be written to was checked before training
             model.save(str(options.model_dir), overwrite=True)
-    _summarise(model, options, seconds=time.monotonic() - started)
+        outcome = as_options(str(model.evidence()), names)
+    _summarise(model, options, outcome, seconds=time.monotonic() - started)
 
 
 def as_categories(column: pd.Series, texts: Sequence[str]) -> list[Any]:
@@ -116,6 +119,12 @@ def _as_category(present: dict[str, Any], text: str) -> Any:
 
 
 def _check_paths(options: FitOptions) -> None:
+    if options.input_path.is_dir():
+        msg = (
+            f"The input should be an .h5ad file, found the folder {str(options.input_path)!r}. "
+            "Read it with what fits its content, and write it as .h5ad."
+        )
+        raise IsADirectoryError(msg)
     if not options.input_path.is_file():
         msg = f"The input {str(options.input_path)!r} does not exist, or is not a file."
         raise FileNotFoundError(msg)
@@ -151,7 +160,7 @@ def _read(path: Path) -> AnnData:
         with h5py.File(path) as file:
             is_old = any(isinstance(file.get(name), h5py.Dataset) for name in ("obsm", "uns"))
     except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
-        msg = f"The input {str(path)!r} cannot be read as .h5ad: {error}"
+        msg = f"The input {str(path)!r} {_problem(path, error)}"
         raise ValueError(msg) from error
     if is_old:
         msg = (
@@ -160,6 +169,21 @@ def _read(path: Path) -> AnnData:
         )
         raise ValueError(msg)
     return adata
+
+
+def _problem(path: Path, error: Exception) -> str:
+    """What is wrong with a file that cannot be read, and what to do where it is of another kind."""
+    if not isinstance(error, PermissionError):
+        if not h5py.is_hdf5(path):
+            return "is no .h5ad file, and no other HDF5 file. Write the data as .h5ad first."
+        with suppress(OSError), h5py.File(path) as file:
+            if "obs" not in file:
+                return (
+                    "is no .h5ad file: it has no table of cells, and looks like one of 10x "
+                    "Genomics or loom. Read it with `scanpy.read_10x_h5` or "
+                    "`anndata.io.read_loom`, and write it as .h5ad."
+                )
+    return f"cannot be read as .h5ad: {error}"
 
 
 def _model(adata: AnnData, options: FitOptions) -> ContrastiveVAE:
@@ -197,7 +221,7 @@ def _train(model: ContrastiveVAE, options: FitOptions) -> None:
                 accelerator=options.accelerator,
                 enable_progress_bar=sys.stderr.isatty(),
             )
-    except MisconfigurationException as error:
+    except (MisconfigurationException, ModuleNotFoundError) as error:
         msg = f"`--accelerator {options.accelerator}` cannot be used here: {error}"
         raise ValueError(msg) from error
 
@@ -215,15 +239,15 @@ def _write(adata: AnnData, options: FitOptions) -> None:
             anndata.io.write_elem(file["uns"], _keys.UNS_CVAE, adata.uns[_keys.UNS_CVAE])
 
 
-def _summarise(model: ContrastiveVAE, options: FitOptions, *, seconds: float) -> None:
+def _summarise(model: ContrastiveVAE, options: FitOptions, outcome: str, *, seconds: float) -> None:
     counts = np.bincount(model.roles.of(model.adata), minlength=len(Role))
     n_epochs = len(model.history["train_loss"])
     typer.echo(
         f"Cells:   {counts[Role.TARGET]} target, {counts[Role.BACKGROUND]} background, "
         f"{counts[Role.NEITHER]} neither"
     )
-    typer.echo(f"Trained: {n_epochs} epochs; all done in {seconds:.0f} s")
-    typer.echo(f"Outcome: {model.evidence()}")
+    typer.echo(f"Trained: {counted(n_epochs, 'epoch')}; all done in {seconds:.0f} s")
+    typer.echo(f"Outcome: {outcome}")
     typer.echo(
         f"Latents: .obsm[{_keys.OBSM_SALIENT!r}] ({options.n_salient_latent} dimensions) and "
         f".obsm[{_keys.OBSM_BACKGROUND!r}] ({options.n_background_latent}) in {options.output}"

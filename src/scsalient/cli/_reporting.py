@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import logging
 import os
+import re
 import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -12,12 +14,16 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
 DEBUG_VARIABLE = "SCSALIENT_DEBUG"
 ERROR_CODE = 2
 INTERRUPTED_CODE = 130
 TERMINATED_CODE = 143
+# `name` or `name=value`
+_ARGUMENT = re.compile(r"`(\w+)(?:=([^`]*))?`")
+# What the data sets call the folder that comes from `--data`
+_OTHER_NAMES = {"root": "data", "mnist": "data"}
 _FORESEEN = (ImportError, KeyError, MemoryError, OSError, RuntimeError, TypeError, ValueError)
 
 
@@ -53,7 +59,8 @@ def reports_errors(
         except _FORESEEN as error:
             if os.environ.get(DEBUG_VARIABLE):
                 raise
-            typer.echo(f"Error: {one_line(error)}", err=True)
+            names = inspect.signature(command).parameters
+            typer.echo(f"Error: {as_options(one_line(error), names)}", err=True)
             raise typer.Exit(ERROR_CODE) from None
 
     return wrapped
@@ -65,12 +72,44 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(message).split()) or type(error).__name__
 
 
+def as_options(text: str, names: Collection[str]) -> str:
+    """Text for Python with the arguments in backticks as the options of a command.
+
+    Parameters
+    ----------
+    text
+        A message.
+    names
+        Names of the command's parameters.
+
+    Returns
+    -------
+    The text with ``--train-size`` for ``train_size``, where that is one of the names.
+    """
+
+    def option(found: re.Match[str]) -> str:
+        name, value = found.groups()
+        name = _OTHER_NAMES.get(name, name)
+        if name not in names:
+            return found[0]
+        value = (value or "").strip("'")
+        return f"`--{name.replace('_', '-')} {value}".rstrip() + "`"
+
+    return _ARGUMENT.sub(option, text)
+
+
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Silence what libraries say about themselves; our own warnings become one line each."""
+def quiet(names: Collection[str] = ()) -> Iterator[None]:
+    """Silence what libraries say about themselves; our own warnings become one line each.
+
+    Parameters
+    ----------
+    names
+        As in :func:`as_options`, for the warnings.
+    """
     # Lightning's and scvi-tools' advice is for programmers
-    names = ("lightning", "lightning.pytorch", "lightning.fabric", "scvi")
-    loggers = [logging.getLogger(name) for name in names]
+    libraries = ("lightning", "lightning.pytorch", "lightning.fabric", "scvi")
+    loggers = [logging.getLogger(library) for library in libraries]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)
@@ -79,7 +118,7 @@ def quiet() -> Iterator[None]:
         warnings.filterwarnings("default", category=UserWarning)
         for module in ("anndata", "lightning", "scanpy", "torch"):
             warnings.filterwarnings("ignore", module=rf"{module}\b")
-        warnings.showwarning = _one_line_warning
+        warnings.showwarning = functools.partial(_one_line_warning, names)
         try:
             yield
         finally:
@@ -87,5 +126,7 @@ def quiet() -> Iterator[None]:
                 logger.setLevel(level)
 
 
-def _one_line_warning(message: Warning | str, *_args: Any, **_kwargs: Any) -> None:
-    typer.echo(f"Warning: {' '.join(str(message).split())}", err=True)
+def _one_line_warning(
+    names: Collection[str], message: Warning | str, *_args: Any, **_kwargs: Any
+) -> None:
+    typer.echo(f"Warning: {as_options(' '.join(str(message).split()), names)}", err=True)

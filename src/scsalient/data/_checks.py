@@ -10,6 +10,7 @@ import pandas as pd
 from anndata.abc import CSCDataset
 from scipy import sparse
 
+from scsalient._wording import counted
 from scsalient.data._roles import Role
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def data_matrix(adata: AnnData, layer: str | None) -> Any:
     if layer is not None and layer not in adata.layers:
         msg = (
             f"`layer` should name a layer of `adata`, one of {list(adata.layers)}, found "
-            f"{layer!r}. Pass one of these, or `None` for `adata.X`."
+            f"{layer!r}. Pass one of these, or no `layer` for `adata.X`."
         )
         raise KeyError(msg)
     data = adata.X if layer is None else adata.layers[layer]
@@ -91,7 +92,9 @@ def row_blocks(data: Any, n_rows: int = _CHUNK_ROWS) -> Iterator[tuple[int, Any]
         yield start, block if sparse.issparse(block) else np.asarray(block)
 
 
-def check_finite(block: Any, where: str, *, start: int | None = None) -> np.ndarray:
+def check_finite(
+    block: Any, where: str, *, adata: AnnData | None = None, start: int = 0
+) -> np.ndarray:
     """Stored values of some rows, which are neither NaN nor infinite.
 
     Parameters
@@ -100,8 +103,11 @@ def check_finite(block: Any, where: str, *, start: int | None = None) -> np.ndar
         Rows, dense or sparse.
     where
         Where they come from, for the message.
+    adata
+        Data that they are of, for the names of cell and variable; `None` where they would tell
+        nothing.
     start
-        Position of the first row; `None` where it would tell nothing.
+        Position of the first row in the data.
 
     Raises
     ------
@@ -112,13 +118,29 @@ def check_finite(block: Any, where: str, *, start: int | None = None) -> np.ndar
     if values.dtype.kind == "f":
         n_bad = int(values.size - np.isfinite(values).sum())
         if n_bad:
-            cells = "" if start is None else f" in cells {start} to {start + block.shape[0] - 1}"
+            place = "" if adata is None else _place_of_first(block, adata, start)
             msg = (
-                f"`{where}` should hold finite numbers, found {n_bad} NaN or infinite values"
-                f"{cells}. Remove or impute them first."
+                f"`{where}` should hold finite numbers, found "
+                f"{counted(n_bad, 'NaN or infinite value')}{place}. Remove or impute "
+                f"{'it' if n_bad == 1 else 'them'} first."
             )
             raise ValueError(msg)
     return values
+
+
+def _place_of_first(block: Any, adata: AnnData, start: int) -> str:
+    """Where the first value that is NaN or infinite stands, in words."""
+    if sparse.issparse(block):
+        entries = block.tocoo()
+        first = np.flatnonzero(~np.isfinite(entries.data))[0]
+        row, column = entries.row[first], entries.col[first]
+    else:
+        row, column = np.argwhere(~np.isfinite(block))[0]
+    cell, variable = adata.obs_names[start + row], adata.var_names[column]
+    return (
+        f" in cells {start} to {start + block.shape[0] - 1}, first in cell {cell!r} and variable "
+        f"{variable!r}"
+    )
 
 
 def _where(layer: str | None) -> str:
@@ -186,7 +208,7 @@ def check_values(
     totals = np.zeros(adata.n_obs)
     largest = 0.0
     for start, block in row_blocks(data_matrix(adata, layer)):
-        values = check_finite(block, where, start=start)
+        values = check_finite(block, where, adata=adata, start=start)
         if scale == 1:
             _check_support(values, where, support, likelihood)
         else:
@@ -211,7 +233,8 @@ def _check_totals(totals: np.ndarray, where: str, likelihood: str) -> None:
     if n_empty:
         msg = (
             f"`likelihood={likelihood!r}` expects cells with at least one count, found "
-            f"{n_empty} empty cells in `{where}`. Remove them, for example with "
+            f"{counted(n_empty, 'empty cell')} in `{where}`. Remove "
+            f"{'it' if n_empty == 1 else 'them'}, for example with "
             "`sc.pp.filter_cells(adata, min_counts=1)`."
         )
         raise ValueError(msg)
@@ -262,9 +285,8 @@ def _check_support(values: np.ndarray, where: str, support: Support, likelihood:
             example = float(values[fractional].flat[0])
             msg = (
                 f"`likelihood={likelihood!r}` expects integer counts in `{where}`, found "
-                f"fractions such as {example:g}. Pass the layer with raw counts "
-                "(`layer=` of `setup_anndata`), or choose `likelihood='gaussian'` for "
-                "normalised data."
+                f"fractions such as {example:g}. Pass the layer with raw counts as `layer`, or "
+                "choose `likelihood='gaussian'` for normalised data."
             )
             raise ValueError(msg)
 

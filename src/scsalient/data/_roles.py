@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from scsalient._wording import did_you_mean, own_columns
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -84,10 +86,11 @@ class ConditionRoles:
 def condition_column(adata: AnnData, condition_key: str) -> pd.Series:
     """The condition column, checked: it exists, and every cell has a value."""
     if not isinstance(condition_key, str) or condition_key not in adata.obs:
+        columns = own_columns(adata.obs)
+        remedy = " Pass the column that tells target from background cells."
         msg = (
             f"`condition_key` should name a column of `adata.obs`, found {condition_key!r}, "
-            f"which is not among {list(adata.obs.columns)}. Pass the column that tells target "
-            "from background cells."
+            f"which is not among {columns}.{did_you_mean(condition_key, columns) or remedy}"
         )
         raise KeyError(msg)
     column = adata.obs[condition_key]
@@ -191,6 +194,9 @@ def _as_categories(
         same_text = [category for category in present if str(category) in map(str, unknown)]
         if same_text:
             msg += f" Did you mean {same_text} (of type {type(same_text[0]).__name__})?"
+        else:
+            questions = "".join(did_you_mean(category, present) for category in unknown)
+            msg += questions or " Choose among these categories."
         raise ValueError(msg)
     return categories
 

@@ -25,6 +25,7 @@ _FOLDER = "img_align_celeba"
 _TABLE = "list_attr_celeba"
 _WIDTH = 178
 _SHOWN = 10
+_SHOWN_CHARACTERS = 40
 
 
 def celeba(
@@ -46,7 +47,7 @@ def celeba(
     takes faces with glasses, or with hats, as the target and the others as the background, cropped
     and scaled to 64 by 64 pixels. There is no download: the publishers hand the photographs out
     themselves. :func:`scsalient.datasets.faces` draws data of the same form. Needs Pillow
-    (``pip install "scsalient[images]"``).
+    (``pip install ".[images]"`` in a clone of the package).
 
     Parameters
     ----------
@@ -169,13 +170,12 @@ def _read_attributes(table: Path) -> pd.DataFrame:
             values = pd.read_csv(table, index_col=0, skipinitialspace=True)
             n_expected = len(values)
         else:
-            with table.open(encoding="utf-8") as lines:
-                n_expected = int(lines.readline())
-                names = lines.readline().split()
-                values = pd.read_csv(lines, sep=r"\s+", header=None, index_col=0)
-                values.columns = pd.Index(names)
+            values, n_expected = _read_txt(table)
     except ValueError as error:
-        msg = f"{str(table)!r} should be CelebA's table of attributes, found otherwise: {error}."
+        msg = (
+            f"{str(table)!r} should be CelebA's table of attributes, found otherwise: {error}. "
+            "Fetch it again."
+        )
         raise ValueError(msg) from error
     if len(values) != n_expected or values.empty or not values.isin([1, -1]).all(axis=None):
         msg = (
@@ -187,6 +187,19 @@ def _read_attributes(table: Path) -> pd.DataFrame:
     values.index = values.index.astype(str)
     values.index.name = None
     return values == 1
+
+
+def _read_txt(table: Path) -> tuple[pd.DataFrame, int]:
+    """Values in the publishers' form, and the number of photographs that the first line gives."""
+    with table.open(encoding="utf-8") as lines:
+        first = lines.readline().strip()
+        if not first.isdecimal():
+            msg = f"its first line, {first[:_SHOWN_CHARACTERS]!r}, is no number of photographs"
+            raise ValueError(msg)
+        names = lines.readline().split()
+        values = pd.read_csv(lines, sep=r"\s+", header=None, index_col=0)
+    values.columns = pd.Index(names)
+    return values, int(first)
 
 
 def _names(attribute: str | Sequence[str], attributes: pd.DataFrame) -> list[str]:

@@ -170,10 +170,16 @@ def read_idx(file: Path, *, n_dims: int) -> np.ndarray:
     expected = {3: _IMAGE_MAGIC, 1: _LABEL_MAGIC}[n_dims]
     n_head = 4 * (n_dims + 1)
     magic = int.from_bytes(content[:4], "big")
-    if magic != expected or len(content) < n_head:
+    if len(content) >= 4 and magic != expected:
         msg = (
-            f"{str(file)!r} should be an IDX file with the magic number {expected}, found {magic} "
-            f"and {len(content)} bytes. Fetch it again."
+            f"{str(file)!r} should be an IDX file with the magic number {expected}, found {magic}. "
+            "Fetch it again."
+        )
+        raise ValueError(msg)
+    if len(content) < n_head:
+        msg = (
+            f"{str(file)!r} should be an IDX file, found it cut off after {len(content)} bytes, "
+            f"within the first {n_head}, which give its shape. Fetch it again."
         )
         raise ValueError(msg)
     shape = tuple(np.frombuffer(content, dtype=">i4", count=n_dims, offset=4).tolist())

@@ -26,6 +26,6 @@ def import_extra(module: str, *, used_by: str) -> Any:
     except ImportError as error:
         msg = (
             f"{used_by} needs {module.split('.')[0]!r}, found it missing. Install the package with "
-            'its extra "images", for example `pip install "scsalient[images]"`.'
+            'its extra "images": `pip install ".[images]"` in a clone of it.'
         )
         raise ImportError(msg) from error

@@ -44,7 +44,7 @@ def faces(
     and Zou (2019) where no photographs are at hand, and says what CelebA cannot: every factor of
     every image. Target faces wear an accessory, background faces none; skin, backdrop, pose, hair
     and expression are drawn independently of it and of each other, alike in both groups. Needs
-    Pillow (``pip install "scsalient[images]"``).
+    Pillow (``pip install ".[images]"`` in a clone of the package).
 
     Parameters
     ----------

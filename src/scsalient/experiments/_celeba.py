@@ -145,6 +145,7 @@ def celeba(
     changes["data"] = _DRAWN if data is None else str(Path(data).resolve())
     folder = Path(output_dir)
     if data is not None:
+        _check_folder(changes["data"])
         changes["files"] = fingerprint(Path(data), without=folder)
     if data is not None and not quick:
         changes["image_size"] = _PAPER_IMAGE_SIZE
@@ -155,6 +156,14 @@ def celeba(
     )
     _draw(results, [method | {"seed": seed} for method in methods], folder)
     return results.table
+
+
+def _check_folder(data: str) -> None:
+    """Check that photographs can be read, before the first trial waits in another process."""
+    for attribute in _ATTRIBUTES:
+        face_images(
+            {**_QUICK, "data": data, "attribute": attribute, "n_target": 1, "n_background": 1}
+        )
 
 
 def _methods(changes: dict[str, Any]) -> Iterator[dict[str, Any]]:

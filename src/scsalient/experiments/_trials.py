@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import os
+import sys
 import time
 import warnings
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ import pandas as pd
 import scvi
 from joblib import Parallel, delayed, effective_n_jobs
 from tqdm.auto import tqdm
+
+from scsalient._wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -95,7 +98,12 @@ def run_trials(
         if key not in rows or (needs_arrays and not is_zipfile(folder / f"{key}.npz"))
     ]
     done = _as_they_come([delayed(_run_one)(function, s) for s in missing], n_jobs=n_jobs)
-    for settings, result in tqdm(done, total=len(missing), desc=csv.stem, unit="trial"):
+    if missing:
+        done = tqdm(done, total=len(missing), desc=csv.stem, unit="trial")
+    else:
+        n_trials = counted(len(keys), "trial")
+        print(f"Nothing to run: {str(csv)!r} has all {n_trials} already.", file=sys.stderr)
+    for settings, result in done:
         key = trial_key(settings)
         arrays = {k: v for k, v in result.items() if isinstance(v, np.ndarray)}
         numbers = {k: v for k, v in result.items() if k not in arrays}

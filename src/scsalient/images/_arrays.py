@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import ArrayLike
+
+# Grey, colour, and colour with transparency
+_CHANNELS = (1, 3, 4)
 
 
 def to_anndata(
@@ -67,9 +71,14 @@ def to_anndata(
     Raises
     ------
     TypeError
-        When the values are neither uint8 nor float.
+        When the values are neither uint8 nor float, or the range is not two numbers.
     ValueError
         When shapes do not fit, values are NaN or infinite, or the range does not hold them.
+
+    Warns
+    -----
+    UserWarning
+        When the channels seem to come before the height.
 
     Examples
     --------
@@ -89,6 +98,13 @@ def to_anndata(
             f"found {array.shape}."
         )
         raise ValueError(msg)
+    if array.ndim == 4 and array.shape[3] not in _CHANNELS and array.shape[1] in _CHANNELS:
+        msg = (
+            f"`images` should have shape (n, height, width, channels), found {array.shape}, which "
+            "looks like (n, channels, height, width). If it is, pass "
+            "`np.moveaxis(images, 1, -1)`."
+        )
+        warnings.warn(msg, UserWarning, stacklevel=2)
     n, shape = len(array), array.shape[1:]
     description = ImageDescription(shape, _range(array, value_range))
     if names is not None and len(names) != n:
@@ -127,6 +143,8 @@ def from_anndata(adata: AnnData, key: str | None = None) -> np.ndarray:
     ------
     KeyError
         When there is no such layer.
+    TypeError
+        When ``adata`` is no AnnData.
     ValueError
         When the data are no images.
     """
@@ -154,11 +172,22 @@ def from_anndata(adata: AnnData, key: str | None = None) -> np.ndarray:
 
 
 def _checked(argument: str, values: ArrayLike) -> np.ndarray:
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        msg = (
+            f"`{argument}` should be an array, found images that do not fit into one: {error} "
+            "Give all of them the same shape."
+        )
+        raise ValueError(msg) from error
     if array.dtype != np.uint8 and array.dtype.kind != "f":
+        # Zeros and ones are no 8-bit images, which would be almost black
+        is_integer = array.dtype.kind in "iu" and array.size
+        is_8_bit = is_integer and array.min() >= 0 and 1 < array.max() <= 255
+        advised = "uint8" if is_8_bit else "float32"
         msg = (
             f"`{argument}` should hold uint8 or floating point numbers, found {array.dtype}. "
-            "Convert them first, for example with `.astype('float32')`."
+            f"Convert them first, for example with `.astype({advised!r})`."
         )
         raise TypeError(msg)
     if array.dtype.kind == "f" and not np.isfinite(array).all():
@@ -176,9 +205,14 @@ def _range(array: np.ndarray, given: tuple[float, float] | None) -> tuple[float,
             return (0.0, 1.0)
         # Images of one value have no range of their own
         return (low, high if low < high else max(low + 1.0, float(np.nextafter(low, np.inf))))
-    ends = tuple(float(end) for end in given)
+    msg = (
+        f"`value_range` should be two finite numbers that rise, such as (0, 255), found {given!r}."
+    )
+    try:
+        ends = tuple(float(end) for end in given)
+    except (TypeError, ValueError) as error:
+        raise TypeError(msg) from error
     if len(ends) != 2 or not (np.isfinite(ends).all() and ends[0] < ends[1]):
-        msg = f"`value_range` should be two finite numbers that rise, found {given!r}."
         raise ValueError(msg)
     if low < ends[0] or high > ends[1]:
         msg = (

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from anndata import AnnData
 
 from scsalient import _keys
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 _ORDERS = {2: "hw", 3: "hwc"}
 _EIGHT_BIT = (0.0, 255.0)
@@ -70,6 +68,8 @@ def describe(adata: AnnData) -> ImageDescription | None:
 
     Raises
     ------
+    TypeError
+        When ``adata`` is no AnnData.
     ValueError
         When the entry is incomplete, or describes images of another size or order of the pixels
         than the data have.
@@ -82,6 +82,12 @@ def describe(adata: AnnData) -> ImageDescription | None:
     >>> sal.images.describe(adata)
     ImageDescription(shape=(28, 28), value_range=(0.0, 255.0))
     """
+    if not isinstance(adata, AnnData):
+        msg = (
+            f"`adata` should be an AnnData, found {type(adata).__name__}. Make one with "
+            "`images.to_anndata`."
+        )
+        raise TypeError(msg)
     entry = adata.uns.get(_keys.UNS_IMAGE)
     if entry is None:
         return None

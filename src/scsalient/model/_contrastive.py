@@ -12,6 +12,7 @@ from scvi.data import AnnDataManager
 
 from scsalient import _keys
 from scsalient._arguments import check_number
+from scsalient._wording import counted
 from scsalient.data import Role, RoleField, condition_column, warn_if_confounded
 from scsalient.data._fields import roles_from_registry
 from scsalient.model._base import check_architecture
@@ -616,8 +617,9 @@ def _warn_if_few(roles: np.ndarray) -> None:
     for role in (Role.TARGET, Role.BACKGROUND):
         n = int((roles == role).sum())
         if n < _FEW_CELLS:
+            cells = counted(n, f"{role.name.lower()} cell")
             msg = (
-                f"Only {n} {role.name.lower()} cells: too few to tell what the groups share from "
-                "what they do not. Read the latents with care."
+                f"Only {cells}: too few to tell what the groups share from what they do not. Read "
+                "the latents with care."
             )
             warnings.warn(msg, UserWarning, stacklevel=settings.warnings_stacklevel + 1)

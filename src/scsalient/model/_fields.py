@@ -15,6 +15,7 @@ from scvi.data.fields import (
     NumericalObsField,
 )
 
+from scsalient._wording import did_you_mean, own_columns
 from scsalient.data import ValuesField, data_matrix
 
 if TYPE_CHECKING:
@@ -229,9 +230,10 @@ def check_columns(
             )
             raise TypeError(msg)
         if key not in adata.obs:
+            columns = own_columns(adata.obs)
             msg = (
                 f"`{argument}` should name columns of `adata.obs`, found {key!r}, which is not "
-                f"among {list(adata.obs.columns)}."
+                f"among {columns}.{did_you_mean(key, columns)}"
             )
             raise KeyError(msg)
         if isinstance(adata.obs[key], pd.DataFrame):

@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import Callback
 from scvi import settings
 
 from scsalient._arguments import check_flag, check_integer
+from scsalient._wording import did_you_mean, own_columns
 from scsalient.loaders import RoleDataSplitter
 from scsalient.model._base import LatentModel
 from scsalient.train import (
@@ -242,9 +243,10 @@ class TrainingMixin(LatentModel):
 
     def _silhouette_monitor(self, key: str) -> SilhouetteMonitor:
         if key not in self.adata.obs:
+            columns = own_columns(self.adata.obs)
             msg = (
                 f"`silhouette_key` should name a column of `adata.obs`, found {key!r}, which is "
-                f"not among {list(self.adata.obs.columns)}."
+                f"not among {columns}.{did_you_mean(key, columns)}"
             )
             raise KeyError(msg)
         # Salient latents of target cells, or the only latents of all cells

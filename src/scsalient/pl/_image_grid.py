@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 from anndata import AnnData
 
 from scsalient._arguments import check_integer
+from scsalient._wording import own_columns
 from scsalient.pl._finish import finished
 from scsalient.pl._mosaic import as_images, draw_mosaic, label_tiles, shown_limits
 
@@ -111,7 +112,7 @@ def _label_texts(images: Any, labels: Any) -> list[str] | None:
         return None
     if isinstance(labels, str):
         if not isinstance(images, AnnData) or labels not in images.obs:
-            columns = list(images.obs.columns) if isinstance(images, AnnData) else "no AnnData"
+            columns = own_columns(images.obs) if isinstance(images, AnnData) else "no AnnData"
             msg = (
                 f"`labels` should be a label for each image or a column of `.obs`, found "
                 f"{labels!r}. The columns: {columns}."

@@ -9,6 +9,7 @@ import numpy as np
 import scanpy as sc
 
 from scsalient import _keys
+from scsalient._wording import own_columns
 from scsalient.pl._finish import finished
 from scsalient.pl._shown import ROLE, Cells, gene_names, shown_cells
 from scsalient.pl._strip import strip
@@ -87,7 +88,7 @@ def salient(
     if missing:
         msg = (
             f"`color` should name columns of `adata.obs` or genes, found {missing}. The columns "
-            f"are {list(adata.obs.columns)}."
+            f"are {own_columns(adata.obs)}."
         )
         raise KeyError(msg)
     if kwargs.get("ax") is not None and len(colors) > 1:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from scvi.train import TrainRunner
 
+from scsalient._wording import counted
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -59,6 +61,7 @@ class InterruptibleTrainRunner(TrainRunner):
         if n_pressed:
             msg = (
                 f"Training was interrupted after {self.trainer.current_epoch} of "
-                f"{self.trainer.max_epochs} epochs. The model keeps what it has learned so far."
+                f"{counted(self.trainer.max_epochs, 'epoch')}. The model keeps what it has learned "
+                "so far."
             )
             warnings.warn(msg, UserWarning, stacklevel=3)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import anndata
 import matplotlib.image
 import numpy as np
 from typer.testing import CliRunner
 
 from scsalient.cli import app
+from scsalient.cli._demo import _figure, _result
 
 METHODS = [
     "contrastive VAE, salient",
@@ -40,6 +43,20 @@ def test_prints_one_table_and_writes_data_and_figure(tmp_path):
 
     height, width, _ = matplotlib.image.imread(folder / "demo.png").shape
     assert width > 2 * height
+
+
+def test_figure_says_where_a_score_is_of_more_than_it_shows():
+    adata = anndata.AnnData(np.ones((40, 2)))
+    for column in ("response", "cell_type"):
+        adata.obs[column] = ["a", "b"] * 20
+    rng = np.random.default_rng(0)
+    adata.obsm = {"two": rng.normal(size=(40, 2)), "ten": rng.normal(size=(40, 10))}
+    results = [_result(adata, key, key) for key in ("two", "ten")]
+    figure = _figure(adata, results)
+    figure.draw_without_rendering()
+    for axes in (figure.axes[:2], figure.axes[2:]):
+        endings = [re.sub(r"silhouette -?0\.\d\d", "", axis.get_xlabel()) for axis in axes]
+        assert endings == ["", " in all 10 dimensions"]
 
 
 def test_output_dir_that_cannot_be_used(tmp_path):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -9,8 +10,8 @@ import pytest
 import scanpy as sc
 from matplotlib.colors import to_hex, to_rgba
 
-from factories import QUIET, make_counts, make_standard, make_trained
-from scsalient import ContrastiveVAE, pl
+from factories import QUIET, make_counts, make_model, make_standard, make_trained
+from scsalient import ContrastiveVAE, baselines, pl
 
 
 @pytest.fixture
@@ -44,6 +45,25 @@ def test_salient_draws_all_cells_and_other_components(embedded):
 def test_salient_has_a_panel_for_each_colour(embedded):
     axes = pl.salient(embedded, ["batch", "gene_0"], show=False)
     assert [axis.get_title() for axis in axes] == ["batch", "gene_0"]
+
+
+@pytest.mark.parametrize("n_categories", [2, 20, 40])
+@pytest.mark.parametrize(("letter", "fontsize"), [("i", None), ("W", None), ("x", 18)])
+def test_salient_legends_are_not_covered(embedded, n_categories, letter, fontsize):
+    names = [letter * 20 + str(i % n_categories) for i in range(100)]
+    embedded.obs["long"] = pd.Categorical(names)
+    colors = ["long", "batch", "long", "gene_0"]
+    axes = pl.salient(embedded, colors, cells="all", legend_fontsize=fontsize, show=False)
+    axes[0].figure.draw_without_rendering()
+    for axis, after in pairwise(axes):
+        assert axis.get_legend().get_window_extent().x1 < after.get_tightbbox().x0
+
+
+def test_salient_panels_are_as_far_apart_as_asked_for(embedded):
+    def width(**kwargs):
+        return pl.salient(embedded, ["batch", "batch"], return_fig=True, **kwargs).get_figwidth()
+
+    assert width(wspace=0) < width(legend_loc="on data") < width() < width(wspace=1)
 
 
 @pytest.mark.parametrize("components", [None, 1])
@@ -112,6 +132,63 @@ def test_salient_greys_background_cells_behind_the_target_cells(embedded):
     assert [text.get_text() for text in axis.get_legend().get_texts()] == ["a", "b"]
 
 
+def drawn_colours(axis) -> np.ndarray:
+    """Colour of every cell, in the order of the data for categories."""
+    points = axis.collections[0]
+    points.update_scalarmappable()
+    return points.get_facecolors()
+
+
+@pytest.mark.parametrize("components", [None, 1])
+@pytest.mark.parametrize("dtype", ["bool", "boolean", "category"])
+def test_salient_draws_booleans_as_categories(embedded, components, dtype):
+    embedded.obs["even"] = pd.Series(np.arange(100) % 2 == 0, embedded.obs_names).astype(dtype)
+    embedded.uns["even_colors"] = ["#ff0000", "#00ff00"]
+    axis = pl.salient(embedded, "even", components=components, cells="contrast", show=False)
+    names, n_cells = np.unique([to_hex(c) for c in drawn_colours(axis)], return_counts=True)
+    assert dict(zip(names, n_cells, strict=True)) == {"#ff0000": 30, "#00ff00": 30, "#d3d3d3": 40}
+    labels = axis.get_xticklabels() if components else axis.get_legend().get_texts()
+    assert [text.get_text() for text in labels][:2] == ["False", "True"]
+
+
+@pytest.mark.parametrize("components", [None, 1])
+def test_salient_draws_missing_booleans_in_grey(embedded, components):
+    even = pd.array(np.arange(100) % 2 == 0, dtype="boolean")
+    even[:10] = pd.NA
+    embedded.obs["even"] = even
+    axis = pl.salient(embedded, "even", components=components, show=False)
+    assert (drawn_colours(axis) == to_rgba("lightgray")).all(1).sum() == 10
+
+
+@pytest.mark.parametrize("components", [None, 1])
+@pytest.mark.parametrize("dtype", ["int64", "uint8", "Int64"])
+def test_salient_greys_background_cells_of_integer_columns(embedded, components, dtype):
+    embedded.obs["age"] = pd.Series(np.arange(100), embedded.obs_names).astype(dtype)
+    axis = pl.salient(embedded, "age", components=components, cells="contrast", show=False)
+    values = np.ma.filled(axis.collections[0].get_array().astype(float), np.nan)
+    np.testing.assert_array_equal(np.sort(values)[:60], np.arange(60))
+    assert (drawn_colours(axis) == to_rgba("lightgray")).all(1).sum() == 40
+    assert embedded.obs["age"].dtype == dtype
+
+
+@pytest.mark.parametrize("place", ["X", "raw", "layer"])
+@pytest.mark.parametrize("dtype", ["int64", "bool"])
+def test_salient_greys_background_cells_of_integer_genes(embedded, place, dtype):
+    counts = embedded.X.astype(dtype)
+    expected = counts[:60, 2].toarray().ravel().astype(float)
+    if place == "layer":
+        embedded.layers["counts"] = counts
+    else:
+        embedded.X = counts
+    if place == "raw":
+        embedded.raw = embedded.copy()
+    layer = "counts" if place == "layer" else None
+    axis = pl.salient(embedded, "gene_2", cells="contrast", layer=layer, show=False)
+    values = np.ma.filled(axis.collections[0].get_array().astype(float), np.nan)
+    np.testing.assert_array_equal(np.sort(values)[:60], np.sort(expected))
+    assert (drawn_colours(axis) == to_rgba("lightgray")).all(1).sum() == 40
+
+
 def test_salient_legend_leaves_out_what_only_grey_cells_have(embedded):
     axis = pl.salient(embedded, "condition", cells="contrast", show=False)
     assert [text.get_text() for text in axis.get_legend().get_texts()] == ["treated"]
@@ -145,6 +222,21 @@ def test_one_of_several_latents(embedded):
     axes = pl.salient(embedded, ["score", "gene_0", "batch"], components=2, show=False)
     assert [axis.get_ylabel() for axis in axes] == ["salient2"] * 3
     assert [axis.get_title() for axis in axes] == ["score", "gene_0", "batch"]
+
+
+@pytest.mark.parametrize("n_categories", [2, 10, 25])
+@pytest.mark.parametrize("name", ["", "a category with a long name ", "and so on " * 8])
+def test_strips_are_as_tall_with_any_names(embedded, n_categories, name):
+    embedded.obs["named"] = [f"{name}{i % n_categories}" for i in range(100)]
+    colors = ["named", "batch"]
+    axes = pl.salient(embedded, colors, components=1, ncols=1, show=False)
+    axes[0].figure.draw_without_rendering()
+    _, height = plt.rcParams["figure.figsize"]
+    for axis in axes:
+        assert axis.get_window_extent().height > 0.75 * height * axis.figure.dpi
+    labels = axes[0].get_xticklabels()
+    assert len({label.get_text() for label in labels}) == n_categories
+    assert all(label.get_window_extent().y0 >= 0 for label in axes[-1].get_xticklabels())
 
 
 def test_strip_shows_cells_without_a_category(embedded):
@@ -201,6 +293,27 @@ def test_salient_without_latents():
         pl.salient(make_counts())
 
 
+@pytest.mark.parametrize("key", ["X_cpca", "mine"])
+def test_salient_draws_contrastive_pca_by_its_own_roles(key):
+    adata = make_counts()
+    sc.pp.log1p(adata)
+    baselines.contrastive_pca(adata, "condition", "control", alpha=1, key_added=key)
+    axis = pl.salient(adata, key=key, cells="contrast", show=False)
+    assert len(axis.collections[0].get_offsets()) == 100
+    # Other latents may have other roles
+    adata.uns["cvae"] = {"condition_key": "batch", "background": ["a"], "target": ["b"]}
+    adata.obsm["X_cvae_salient"] = adata.obsm[key]
+    for latents, n_target in ((key, 60), ("X_cvae_salient", 50)):
+        axis = pl.salient(adata, key=latents, show=False)
+        assert len(axis.collections[0].get_offsets()) == n_target
+
+
+def test_salient_of_a_model():
+    message = r"found ContrastiveVAE\. Pass the data after `model.embed\(\)`\."
+    with pytest.raises(TypeError, match=message):
+        pl.salient(make_model())
+
+
 def test_salient_bad_arguments(embedded):
     with pytest.raises(KeyError, match="`color` should name"):
         pl.salient(embedded, "nope")
@@ -243,6 +356,25 @@ def test_training_skips_epochs(trained):
     for skip_epochs in (-1, 3):
         with pytest.raises(ValueError, match="`skip_epochs` should be from 0 to 2"):
             pl.training(trained, skip_epochs=skip_epochs)
+
+
+def test_training_and_validation_of_one_epoch_look_different(trained):
+    axis = pl.training(trained, terms=["elbo"], skip_epochs=2, show=False)
+    assert [line.get_marker() for line in axis.lines] == ["o", "o"]
+    assert [line.get_fillstyle() for line in axis.lines] == ["full", "none"]
+
+
+def test_training_has_its_legends_beside_the_curves(trained):
+    figure = pl.training(trained, return_fig=True)
+    figure.draw_without_rendering()
+    legends = [axis.get_legend().get_window_extent() for axis in figure.axes]
+    for legend in legends:
+        texts = [axis.get_window_extent() for axis in figure.axes]
+        texts += [axis.xaxis.label.get_window_extent() for axis in figure.axes]
+        texts += [other for other in legends if other is not legend]
+        assert not any(legend.overlaps(text) for text in texts)
+        assert figure.bbox.x0 <= legend.x0 < legend.x1 <= figure.bbox.x1
+        assert figure.bbox.y0 <= legend.y0
 
 
 def test_training_groups_terms_as_asked(trained):

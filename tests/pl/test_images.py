@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 
 import matplotlib.pyplot as plt
@@ -12,8 +13,9 @@ import scanpy as sc
 from anndata import AnnData
 from scipy import sparse
 
-from factories import make_trained
+from factories import make_model, make_trained
 from scsalient import images, pl
+from scsalient.pl._shortened import shortened
 
 
 def make_images(n: int = 6, height: int = 4, width: int = 5, channels: int = 0) -> np.ndarray:
@@ -84,6 +86,13 @@ def test_image_grid_bad_arguments():
         pl.image_grid(make_images(), ncols=0)
 
 
+@pytest.mark.parametrize("kwargs", [{}, {"labels": "label"}, {"labels": ["a"]}, {"key": "a"}])
+def test_image_grid_of_a_model(kwargs):
+    message = r"`images` should be an array of images or an AnnData, found ContrastiveVAE\."
+    with pytest.raises(TypeError, match=message):
+        pl.image_grid(make_model(), **kwargs)
+
+
 @pytest.fixture
 def swept():
     """Grid of 3 x 2 over two latents; each image is as light as its first latent says."""
@@ -140,11 +149,28 @@ def test_sweep_of_expression_over_two_latents_has_a_panel_for_each_gene():
     assert axes[0].images[0].norm.vmax == axes[1].images[0].norm.vmax
 
 
+@pytest.mark.parametrize("two", [False, True])
+@pytest.mark.parametrize("log", [False, True])
+def test_sweep_of_few_genes_has_room_for_the_label_of_its_colour_bar(two, log):
+    for n_genes in (1, 2, 3):
+        figure = pl.sweep(make_expression(two), n_genes=n_genes, log=log, return_fig=True)
+        figure.draw_without_rendering()
+        label = figure.axes[-1].yaxis.label.get_window_extent()
+        assert label.y0 >= 0
+        assert label.y1 <= figure.bbox.y1
+
+
 def test_sweep_of_a_model():
     model = make_trained()
     axis = pl.sweep(model.sweep(dims=(1,), n_steps=3), show=False)
     assert axis.get_xlabel() == "salient2"
     assert axis.images[0].get_array().shape == (12, 3)
+
+
+def test_sweep_of_what_was_not_swept():
+    message = r"an AnnData, as `model.sweep\(\)` returns it, found ContrastiveVAE\."
+    with pytest.raises(TypeError, match=message):
+        pl.sweep(make_model())
 
 
 def test_sweep_bad_arguments(swept):
@@ -197,6 +223,16 @@ def test_denoised_bad_arguments():
         pl.denoised(make_images(), make_images(), np.zeros((6, 7)))
     with pytest.raises(KeyError, match="nope"):
         pl.denoised(images.to_anndata(make_images()), make_images(), "nope")
+
+
+def test_denoised_of_a_model():
+    model, inputs = make_model(), make_images()
+    with pytest.raises(TypeError, match=r"`images` should be .* found ContrastiveVAE\."):
+        pl.denoised(model, inputs)
+    for argument, args in {"denoised": (model,), "truth": (inputs, model)}.items():
+        message = rf"`{argument}` should be an array of images, found ContrastiveVAE\."
+        with pytest.raises(TypeError, match=message):
+            pl.denoised(inputs, *args)
 
 
 @pytest.mark.parametrize("name", ["image_grid", "denoised", "sweep"])
@@ -263,8 +299,21 @@ def test_long_labels_are_written_small_and_cut_short():
     texts = pl.image_grid(images, ["0", "a label", "word " * 12], ncols=3, show=False).texts
     assert [text.get_fontsize() for text in texts] == [5.0] * 3
     assert texts[1].get_text() == "a label"
-    assert texts[2].get_text().startswith("word word")
-    assert texts[2].get_text().endswith("\N{HORIZONTAL ELLIPSIS}")
+    assert re.fullmatch(r"word .+\N{HORIZONTAL ELLIPSIS}.+word ", texts[2].get_text())
+
+
+def test_long_labels_cut_short_still_differ():
+    names = [f"long label name {i}" for i in range(12)]
+    labels = [t.get_text() for t in pl.image_grid(np.zeros((12, 8, 8)), names, show=False).texts]
+    assert "\N{HORIZONTAL ELLIPSIS}" in labels[0]
+    assert len(set(labels)) == 12
+
+
+@pytest.mark.parametrize(
+    ("n_letters", "expected"), [(2, "…g"), (3, "a…g"), (4, "a…fg"), (6, "ab…efg"), (7, "abcdefg")]
+)
+def test_text_is_shortened_in_the_middle(n_letters, expected):
+    assert shortened("abcdefg", n_letters) == expected
 
 
 def test_labels_are_no_formulas(tmp_path):

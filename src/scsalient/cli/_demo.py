@@ -213,7 +213,8 @@ def _figure(treated: AnnData, results: list[_Result]) -> Figure:
             )
             ax.set(xlabel="", ylabel="")
             score = result.response if j == 0 else result.cell_type
-            ax.set_xlabel(f"silhouette {_score(score)}")
+            in_all = f" in all {result.n_dims} dimensions" if result.n_dims > 2 else ""
+            ax.set_xlabel(f"silhouette {_score(score)}{in_all}")
         axes[0, i].set_title(result.name, fontsize="large")
     for j, label in enumerate(("planted response", "cell type")):
         axes[j, 0].set_ylabel(label, fontsize="large")

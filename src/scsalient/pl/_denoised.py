@@ -69,6 +69,8 @@ def denoised(
     ------
     KeyError
         When a layer is missing.
+    TypeError
+        When something is neither an array nor, for ``images``, an AnnData.
     ValueError
         When the images have another shape, or are not as many in each row.
     """
@@ -100,6 +102,9 @@ def denoised(
 
 def _like(argument: str, values: Any, inputs: np.ndarray) -> np.ndarray:
     array = np.asarray(values)
+    if not array.ndim:
+        msg = f"`{argument}` should be an array of images, found {type(values).__name__}."
+        raise TypeError(msg)
     if array.shape not in (inputs.shape, (len(inputs), inputs[0].size)):
         msg = (
             f"`{argument}` should have the shape of the images, {inputs.shape}, or "

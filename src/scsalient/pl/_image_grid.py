@@ -72,6 +72,8 @@ def image_grid(
     ------
     KeyError
         When the column or the layer is missing.
+    TypeError
+        When there is neither an array nor an AnnData.
     ValueError
         When the images have another shape, or the labels are not one for each.
 
@@ -87,10 +89,9 @@ def image_grid(
     check_integer("n_images", n_images, low=1)
     if ncols is not None:
         check_integer("ncols", ncols, low=1)
+    first = images[:n_images] if isinstance(images, AnnData) else images
+    drawn = as_images("images", first, key=key)[:n_images]
     texts = _label_texts(images, labels)
-    if isinstance(images, AnnData):
-        images = images[:n_images]
-    drawn = as_images("images", images, key=key)[:n_images]
     ncols = min(ncols or math.ceil(math.sqrt(len(drawn))), len(drawn))
     height = _INCHES * drawn.shape[1] / drawn.shape[2]
     label_gap = max(_LABEL_GAP, _LABEL_INCHES / height)

@@ -9,6 +9,7 @@ import numpy as np
 from anndata import AnnData
 
 from scsalient.images import from_anndata
+from scsalient.pl._shortened import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -152,13 +153,22 @@ def as_images(argument: str, images: Any, *, key: str | None = None) -> np.ndarr
     ------
     KeyError
         When there is no such layer.
+    TypeError
+        When there is neither an array nor an AnnData.
     ValueError
         When it is not a stack of grey or colour images.
     """
-    if key is not None and not isinstance(images, AnnData):
+    is_data = isinstance(images, AnnData)
+    if not is_data and not np.ndim(images):
+        msg = (
+            f"`{argument}` should be an array of images or an AnnData, found "
+            f"{type(images).__name__}."
+        )
+        raise TypeError(msg)
+    if key is not None and not is_data:
         msg = f"`{argument}` should be an AnnData where a layer is named, {key!r}, found an array."
         raise KeyError(msg)
-    array = from_anndata(images, key) if isinstance(images, AnnData) else np.asarray(images)
+    array = from_anndata(images, key) if is_data else np.asarray(images)
     is_stack = array.ndim == 3 or (array.ndim == 4 and array.shape[-1] in (1, 3))
     if not is_stack or not array.size:
         msg = (
@@ -177,10 +187,8 @@ def label_tiles(ax: Axes, drawn: Mosaic, labels: Sequence[str]) -> None:
     fontsize = min(_FONTSIZE, max(_MIN_FONTSIZE, room / (_LETTER * max(1, longest))))
     n_letters = max(2, int(room / (_LETTER * fontsize)))
     for i, label in enumerate(labels):
-        if len(label) > n_letters:
-            label = f"{label[: n_letters - 1]}\N{HORIZONTAL ELLIPSIS}"
         ax.annotate(
-            label,
+            shortened(label, n_letters),
             (drawn.x[i % ncols], drawn.y[i // ncols] - drawn.height / 2),
             xytext=(0, 1),
             textcoords="offset points",

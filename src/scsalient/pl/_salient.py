@@ -6,18 +6,19 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
+import pandas as pd
 import scanpy as sc
+from anndata import AnnData
 
 from scsalient import _keys
 from scsalient._wording import own_columns
 from scsalient.pl._finish import finished
-from scsalient.pl._shown import ROLE, Cells, gene_names, shown_cells
+from scsalient.pl._legend_room import legend_room
+from scsalient.pl._shown import ROLE, Cells, Shown, gene_names, shown_cells
 from scsalient.pl._strip import strip
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from anndata import AnnData
 
 _MAX_VECTOR_CELLS = 5000
 
@@ -39,7 +40,8 @@ def salient(
     Parameters
     ----------
     adata
-        Data after :meth:`scsalient.ContrastiveVAE.embed`.
+        Data after :meth:`scsalient.ContrastiveVAE.embed`, or, with its ``key``, after
+        :func:`scsalient.baselines.contrastive_pca`.
     color
         Column or columns of ``.obs``, or genes; `None` for a panel without colours.
     components
@@ -56,6 +58,7 @@ def salient(
         are saved as pixels, or no program could open the file.
     **kwargs
         Further arguments of :func:`scanpy.pl.embedding`, such as ``ax``, ``ncols`` and ``size``.
+        Without ``wspace`` panels are so far apart that the legends fit between them.
 
     Returns
     -------
@@ -66,9 +69,17 @@ def salient(
     ------
     KeyError
         When the latents, a column, or the condition is missing.
+    TypeError
+        When ``adata`` is something else, such as the model.
     ValueError
         When a dimension is out of range, ``cells`` unknown, or no cell a target.
     """
+    if not isinstance(adata, AnnData):
+        msg = (
+            f"`adata` should be an AnnData, found {type(adata).__name__}. Pass the data after "
+            "`model.embed()`."
+        )
+        raise TypeError(msg)
     if key not in adata.obsm:
         msg = f"`adata.obsm` has no {key!r}. Train a model and run `model.embed()` first."
         raise KeyError(msg)
@@ -110,6 +121,8 @@ def salient(
         axes = strip(shown, colors, component=chosen[0], **kwargs)
     else:
         dimensions = (chosen[0] - 1, chosen[1] - 1)
+        if len(colors) > 1 and kwargs.get("ncols") != 1:
+            kwargs = _with_legend_room(shown, colors, **kwargs)
         drawn = sc.pl.embedding(
             shown.adata,
             shown.basis,
@@ -126,6 +139,16 @@ def salient(
     return finished(
         axes[0].figure, axes, name=shown.basis, show=show, save=save, return_fig=return_fig
     )
+
+
+def _with_legend_room(shown: Shown, colors: Sequence[str | None], **kwargs: Any) -> dict[str, Any]:
+    """Put panels so far apart that none covers the legend of another, unless told how far."""
+    if kwargs.get("legend_loc", "right margin") != "right margin" or "wspace" in kwargs:
+        return kwargs
+    obs = shown.adata.obs
+    discrete = [c for c in colors if c in obs and isinstance(obs[c].dtype, pd.CategoricalDtype)]
+    room = legend_room([obs[c] for c in discrete], kwargs.get("legend_fontsize"))
+    return kwargs | {"wspace": room} if discrete else kwargs
 
 
 def _components(components: Any, n_latent: int) -> tuple[int, ...]:

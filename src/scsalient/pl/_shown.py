@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -102,24 +103,30 @@ def shown_cells(
     """
     drawn = coloured = np.ones(adata.n_obs, dtype=bool)
     if cells != "all":
-        coloured = _has_role(adata, "target")
+        roles = _roles(adata, key)
+        coloured = _has_role(adata, roles, "target")
         if not coloured.any():
             msg = (
                 "`adata` should have target cells to draw, found none. Pass `cells='all'`, or run "
                 "`model.embed()` if the categories of the condition have other names now."
             )
             raise ValueError(msg)
-        drawn = coloured if cells == "target" else coloured | _has_role(adata, "background")
+        drawn = coloured if cells == "target" else coloured | _has_role(adata, roles, "background")
     genes = [c for c in colors if c not in adata.obs]
     shown = adata[drawn, _positions(adata, genes, gene_symbols)].to_memory(copy=True)
     shown.raw = None
+    _make_float(shown)
     if adata.raw is not None:
         # Where there is a `.raw`, scanpy looks for genes there
-        shown.raw = adata.raw[drawn, _positions(adata.raw, genes, gene_symbols)].to_adata()
+        raw = adata.raw[drawn, _positions(adata.raw, genes, gene_symbols)].to_adata()
+        _make_float(raw)
+        shown.raw = raw
     basis = key.removeprefix("X_").removeprefix("cvae_")
     shown.obsm = {basis: np.asarray(adata.obsm[key])[drawn]}
-    for column in colors:
-        if column in shown.obs and not pd.api.types.is_numeric_dtype(shown.obs[column]):
+    for column in (c for c in colors if c in shown.obs):
+        if _is_number(shown.obs[column]):
+            shown.obs[column] = shown.obs[column].astype(float)
+        else:
             _keep_categories(adata, shown, column, coloured[drawn])
     if not colors and not coloured[drawn].all():
         shown.obs[ROLE] = pd.Categorical(["target" if c else None for c in coloured[drawn]])
@@ -130,6 +137,20 @@ def _positions(data: Any, genes: Sequence[str], gene_symbols: str | None) -> np.
     """Where the genes are, or else one of the others, for data without any cannot be drawn."""
     found = np.flatnonzero(_names(data, gene_symbols).isin(genes))
     return found if len(found) else np.arange(1)
+
+
+def _make_float(data: AnnData) -> None:
+    """Turn values of genes into floats, since scanpy greys cells by NaN, which no integer is."""
+    if data.X is not None:
+        data.X = data.X.astype(float)
+    for name, values in data.layers.items():
+        data.layers[name] = values.astype(float)
+
+
+def _is_number(column: pd.Series) -> bool:
+    # To pandas booleans are numbers, whereas scanpy draws them as categories
+    is_numeric, is_boolean = pd.api.types.is_numeric_dtype, pd.api.types.is_bool_dtype
+    return is_numeric(column) and not is_boolean(column)
 
 
 def _keep_categories(adata: AnnData, shown: AnnData, column: str, coloured: np.ndarray) -> None:
@@ -144,13 +165,20 @@ def _keep_categories(adata: AnnData, shown: AnnData, column: str, coloured: np.n
         shown.uns[f"{column}_colors"] = [palette[order.index(c)] for c in left]
 
 
-def _has_role(adata: AnnData, role: Literal["target", "background"]) -> np.ndarray:
-    roles = adata.uns.get(_keys.UNS_CVAE)
+def _roles(adata: AnnData, key: str) -> Any:
+    """Roles that were written with these latents, since each method may have had its own."""
+    own = adata.uns.get(_keys.UNS_CPCA if key == _keys.OBSM_CPCA else key)
+    has_own = isinstance(own, Mapping) and "roles" in own
+    roles = own["roles"] if has_own else adata.uns.get(_keys.UNS_CVAE)
     if roles is None or roles["condition_key"] not in adata.obs:
         msg = (
             f"`adata` should say which cells are targets (`.uns[{_keys.UNS_CVAE!r}]` and the "
             "condition column), found nothing. Run `model.embed()`, or pass `cells='all'`."
         )
         raise KeyError(msg)
+    return roles
+
+
+def _has_role(adata: AnnData, roles: Any, role: Literal["target", "background"]) -> np.ndarray:
     condition = adata.obs[roles["condition_key"]].astype(str)
     return condition.isin([str(c) for c in roles[role]]).to_numpy()

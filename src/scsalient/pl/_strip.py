@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 import scanpy as sc
 
+from scsalient.pl._shortened import shortened
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -20,6 +22,8 @@ _BACKGROUND = "background"
 _BINS = 40
 _HALF_WIDTH = 0.42
 _DEFAULT_COLUMNS = 4
+# Of names of categories, and the most names at an angle
+_MAX_LETTERS, _MAX_SLANTED = 40, 12
 
 
 def strip(
@@ -72,6 +76,12 @@ def strip(
         axes = axes[: len(panels)]
     for axis, color in zip(axes, panels, strict=True):
         _draw(axis, shown, color, component=component, **kwargs)
+    if ax is None:
+        # Names of categories shall take nothing from the height of the panels
+        labels = [label for axis in axes for label in axis.get_xticklabels()]
+        figure = axes[0].figure.figure
+        names = max(label.get_window_extent().height for label in labels) / figure.dpi
+        figure.set_figheight((height + names) * nrows)
     return axes
 
 
@@ -99,9 +109,12 @@ def _draw(axis: Axes, shown: Shown, color: str | None, *, component: int, **kwar
         **({"legend_loc": None} if is_discrete else {}) | {"na_in_legend": False} | kwargs,
     )
     # scanpy takes ticks off, which a single latent needs
-    axis.set_xticks(range(len(names)), names)
+    axis.set_xticks(range(len(names)), [shortened(str(name), _MAX_LETTERS) for name in names])
     if len(names) > 3:
-        plt.setp(axis.get_xticklabels(), rotation=45, ha="right", rotation_mode="anchor")
+        # Slanted names of many categories would need much room on the left
+        rotation, va = (45, "top") if len(names) <= _MAX_SLANTED else (90, "center")
+        style = {"rotation": rotation, "ha": "right", "va": va, "rotation_mode": "anchor"}
+        plt.setp(axis.get_xticklabels(), **style)
     axis.set_xlim(-0.6, len(names) - 0.4)
     axis.yaxis.set_major_locator(plt.MaxNLocator(5))
     axis.set(xlabel="", ylabel=f"{shown.basis}{component}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from anndata import AnnData
 from matplotlib.colors import TwoSlopeNorm
 from scipy import sparse
 
@@ -19,11 +20,12 @@ from scsalient.pl._mosaic import as_images, draw_mosaic, shown_limits
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from anndata import AnnData
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
 _INCHES = 0.6
+# In inches, for the label of the colour bar
+_LEAST_HEIGHT = 2.0
 _COORDINATE = re.compile(r"(salient|background|latent)_\d+")
 
 
@@ -77,11 +79,19 @@ def sweep(
     ------
     KeyError
         When a gene is missing.
+    TypeError
+        When ``swept`` is something else, such as the model.
     ValueError
         When ``swept`` is no grid over one or two latents, ``log`` does not fit its values,
         ``genes`` is empty or names several variables by one name, or ``ax`` should take several
         panels.
     """
+    if not isinstance(swept, AnnData):
+        msg = (
+            "`swept` should be an AnnData, as `model.sweep()` returns it, found "
+            f"{type(swept).__name__}."
+        )
+        raise TypeError(msg)
     check_integer("n_genes", n_genes, low=1)
     names = [name for name in swept.obs if _COORDINATE.fullmatch(str(name))]
     values = [np.unique(swept.obs[name]) for name in names]
@@ -152,7 +162,8 @@ def _draw_genes(
 ) -> tuple[Figure | SubFigure, list[Axes]]:
     check_flag("log", log)
     change = _change(swept, names, log=log)
-    title = "change of log2(1 + expression)" if log else "change of expression"
+    # In two lines, which fit beside a single gene
+    title = "change of\nlog2(1 + expression)" if log else "change of\nexpression"
     if genes is None:
         chosen = np.argsort(-np.ptp(change, axis=0), kind="stable")[:n_genes]
     else:
@@ -164,7 +175,8 @@ def _draw_genes(
     style: dict[str, Any] = {"cmap": "RdBu_r", "norm": norm, "aspect": "auto"} | kwargs
     if len(names) == 1:
         if ax is None:
-            _, ax = plt.subplots(figsize=(5, 0.24 * len(genes) + 1), layout="constrained")
+            height = max(0.24 * len(genes) + 1, _LEAST_HEIGHT)
+            _, ax = plt.subplots(figsize=(5, height), layout="constrained")
         # Genes of a like course beside each other
         order = np.argsort(change[-1] - change[0], kind="stable")[::-1]
         image = ax.imshow(change[:, order].T, **style)

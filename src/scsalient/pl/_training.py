@@ -40,6 +40,15 @@ _LABELS = {term: label for terms in _PANELS.values() for term, label in terms.it
 # Sums of other terms, drawn by default only where those were not logged
 _SUMS = {"reconstruction_loss": "reconstruction_target", "kl_local": "kl_background"}
 _MODES = {"train": "-", "validation": "--"}
+_BELOW: dict[str, Any] = {
+    "loc": "upper center",
+    "bbox_to_anchor": (0.5, 0),
+    "ncols": 2,
+    # From the axis to below its label, in sizes of a letter
+    "borderaxespad": 4.2,
+    "handlelength": 1.8,
+    "columnspacing": 1.2,
+}
 
 
 def training(
@@ -55,7 +64,8 @@ def training(
 ) -> Any:
     """Terms of the objective over the epochs, those of one unit in one panel.
 
-    Training is drawn with full lines, validation with dashed ones.
+    Training is drawn with full lines, validation with dashed ones; where one epoch is left, with
+    full and hollow circles.
 
     Parameters
     ----------
@@ -109,7 +119,7 @@ def training(
         ncols = min(ncols, len(panels))
         nrows = -(-len(panels) // ncols)
         figure, grid = plt.subplots(
-            nrows, ncols, figsize=(3.8 * ncols, 2.8 * nrows), squeeze=False, layout="constrained"
+            nrows, ncols, figsize=(4.2 * ncols, 3.1 * nrows), squeeze=False, layout="constrained"
         )
         axes = list(grid.flat)
         for empty in axes[len(panels) :]:
@@ -118,6 +128,8 @@ def training(
     for axis, (title, panel) in zip(axes, panels.items(), strict=True):
         _draw(axis, history, panel, skip_epochs=skip_epochs)
         axis.set_title(title, fontsize=10)
+        # Below a panel no curve can be, but below given axes there may be no room
+        axis.legend(frameon=False, fontsize=8, **(_BELOW if ax is None else {}))
     return finished(figure, axes, name="training", show=show, save=save, return_fig=return_fig)
 
 
@@ -168,9 +180,9 @@ def _draw(axis: Axes, history: Any, panel: list[str], *, skip_epochs: int) -> No
                 linestyle=style,
                 # A line through one epoch would be invisible
                 marker="o" if kept.sum() == 1 else None,
+                fillstyle="full" if mode == "train" else "none",
                 linewidth=1.3,
                 label=", ".join(words),
             )
     axis.set_xlabel("epoch")
     axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(frameon=False, fontsize=8)

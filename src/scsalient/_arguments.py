@@ -1,12 +1,16 @@
-"""Checks of numbers and flags that a user passes."""
+"""Checks of what a user passes, whatever it is for."""
 
 from __future__ import annotations
 
 import math
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from anndata import AnnData
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 def check_integer(
@@ -104,4 +108,49 @@ def check_flag(argument: str, value: Any) -> None:
     """
     if not isinstance(value, bool | np.bool_):
         msg = f"`{argument}` should be True or False, found {value!r}."
+        raise TypeError(msg)
+
+
+def check_names(argument: str, value: Any, known: Iterable[str]) -> None:
+    """Check that an argument holds others by name, and only such as there are.
+
+    Parameters
+    ----------
+    argument
+        Its name.
+    value
+        Its value.
+    known
+        Names that it may have.
+
+    Raises
+    ------
+    TypeError
+        When it is no dict, or has another name.
+    """
+    names = list(known)
+    if not isinstance(value, dict) or not set(value) <= set(names):
+        msg = f"`{argument}` should be a dict with names among {names}, found {value!r}."
+        raise TypeError(msg)
+
+
+def check_anndata(argument: str, value: Any, *, advice: str) -> None:
+    """Check that an argument is an AnnData, and not the model or an array.
+
+    Parameters
+    ----------
+    argument
+        Its name.
+    value
+        Its value.
+    advice
+        What to pass instead, a sentence.
+
+    Raises
+    ------
+    TypeError
+        When it is something else.
+    """
+    if not isinstance(value, AnnData):
+        msg = f"`{argument}` should be an AnnData, found {type(value).__name__}. {advice}"
         raise TypeError(msg)

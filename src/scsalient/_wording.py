@@ -40,5 +40,11 @@ def did_you_mean(name: Any, known: Iterable[Any]) -> str:
     return f" Did you mean {by_text[near[0]]!r}?" if near else ""
 
 
+def not_among(name: Any, obs: pd.DataFrame) -> str:
+    """End of a message on a column that a user has not, with the columns to choose from."""
+    columns = own_columns(obs)
+    return f"found {name!r}, which is not among {columns}.{did_you_mean(name, columns)}"
+
+
 def _plain(name: Any) -> str:
     return str(name).strip().casefold()

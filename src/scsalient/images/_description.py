@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from anndata import AnnData
 
 from scsalient import _keys
+from scsalient._arguments import check_anndata
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 _ORDERS = {2: "hw", 3: "hwc"}
 _EIGHT_BIT = (0.0, 255.0)
@@ -82,12 +85,7 @@ def describe(adata: AnnData) -> ImageDescription | None:
     >>> sal.images.describe(adata)
     ImageDescription(shape=(28, 28), value_range=(0.0, 255.0))
     """
-    if not isinstance(adata, AnnData):
-        msg = (
-            f"`adata` should be an AnnData, found {type(adata).__name__}. Make one with "
-            "`images.to_anndata`."
-        )
-        raise TypeError(msg)
+    check_anndata("adata", adata, advice="Make one with `images.to_anndata`.")
     entry = adata.uns.get(_keys.UNS_IMAGE)
     if entry is None:
         return None

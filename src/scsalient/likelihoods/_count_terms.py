@@ -37,11 +37,19 @@ class _ZeroTerm(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
         mean, theta, log_ratio = ctx.saved_tensors
-        reciprocal = (mean + theta).reciprocal_()
-        by_theta = None
-        if ctx.needs_input_grad[1]:
-            by_theta = (mean * reciprocal).sub_(log_ratio).mul_(gradient).sum(0)
-        return reciprocal.mul_(-theta).mul_(gradient), by_theta
+        needs_theta = ctx.needs_input_grad[1]
+        return _by_mean_and_theta(mean, theta, log_ratio, gradient, needs_theta=needs_theta)
+
+
+def _by_mean_and_theta(
+    mean: Tensor, theta: Tensor, log_ratio: Tensor, gradient: Tensor, *, needs_theta: bool
+) -> tuple[Tensor, Tensor | None]:
+    """Gradients of ``-theta * log(1 + mean / theta)``, of which the logarithm is at hand."""
+    reciprocal = (mean + theta).reciprocal_()
+    by_theta = None
+    if needs_theta:
+        by_theta = (mean * reciprocal).sub_(log_ratio).mul_(gradient).sum(0)
+    return reciprocal.mul_(-theta).mul_(gradient), by_theta
 
 
 class _Excess(torch.autograd.Function):
@@ -89,21 +97,16 @@ class _ZeroInflated(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(
-        ctx: Any, gradient: Tensor
-    ) -> tuple[None, Tensor | None, Tensor | None, Tensor | None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor, Tensor | None, Tensor | None]:
         mean, theta, log_ratio, drawn, kept = ctx.saved_tensors
         gradient = gradient.unsqueeze(-1)
-        by_mean = by_theta = by_logits = None
+        by_logits = None
         is_drawn = ctx.found.fill_(drawn.sigmoid(), 1.0)
         if ctx.needs_input_grad[3]:
             by_logits = kept.sigmoid().sub_(is_drawn).mul_(gradient)
-        is_drawn = is_drawn.mul_(gradient)
-        reciprocal = (mean + theta).reciprocal_()
-        if ctx.needs_input_grad[2]:
-            by_theta = (mean * reciprocal).sub_(log_ratio).mul_(is_drawn).sum(0)
-        if ctx.needs_input_grad[1]:
-            by_mean = reciprocal.mul_(-theta).mul_(is_drawn)
+        by_mean, by_theta = _by_mean_and_theta(
+            mean, theta, log_ratio, is_drawn.mul_(gradient), needs_theta=ctx.needs_input_grad[2]
+        )
         return None, by_mean, by_theta, by_logits
 
 

@@ -9,7 +9,7 @@ import torch
 from scvi import REGISTRY_KEYS, settings
 from scvi.model.base import BaseModelClass
 
-from scsalient._arguments import check_flag, check_integer, check_number
+from scsalient._arguments import check_anndata, check_flag, check_integer, check_number
 from scsalient.data import (
     CATEGORY_KEYS,
     check_block,
@@ -19,7 +19,7 @@ from scsalient.data import (
 )
 from scsalient.likelihoods import LIKELIHOODS
 from scsalient.loaders import BatchLoader, ConsecutiveBatches, Rows, SparseRows
-from scsalient.model._fields import check_anndata, check_query, check_variables
+from scsalient.model._fields import check_query, check_variables
 from scsalient.nn import CONV_STRIDE
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class LatentModel(BaseModelClass):
             )
             raise ValueError(msg)
         if adata is not None and adata is not self.adata:
-            check_anndata(adata)
+            check_anndata("adata", adata, advice="Convert it first.")
             check_query(adata, self.registry, self.categories_)
         elif self.adata is not None:
             check_variables(self.adata, self.registry)

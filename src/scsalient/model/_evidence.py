@@ -251,9 +251,9 @@ class EvidenceMixin(LatentModel):
         """Warn where held-out cells are copies of others."""
         if not len(held_out):
             return
-        trained = np.asarray(self.train_indices)
-        ours, theirs = (self._signatures(self.adata, cells) for cells in (held_out, trained))
-        values, counts = np.unique(np.concatenate([ours, theirs]), return_counts=True)
+        every = self._signatures(self.adata, np.concatenate([held_out, self.train_indices]))
+        ours = every[: len(held_out)]
+        values, counts = np.unique(every, return_counts=True)
         n_copies = int(np.isin(ours, values[(counts > 1) & (values != 0)]).sum())
         if n_copies > _MAX_COPIES * len(ours):
             msg = (

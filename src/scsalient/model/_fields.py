@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from anndata import AnnData
 from scvi import REGISTRY_KEYS
 from scvi.data.fields import (
     CategoricalJointObsField,
@@ -15,12 +14,14 @@ from scvi.data.fields import (
     NumericalObsField,
 )
 
-from scsalient._wording import did_you_mean, own_columns
+from scsalient._arguments import check_anndata
+from scsalient._wording import not_among
 from scsalient.data import ValuesField, data_matrix
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from anndata import AnnData
     from scvi.data.fields import BaseAnnDataField
 
 _COLUMNS = (
@@ -60,19 +61,6 @@ def shared_fields(
     ]
 
 
-def check_anndata(adata: Any) -> None:
-    """Check that data are an AnnData.
-
-    Raises
-    ------
-    TypeError
-        When they are not.
-    """
-    if not isinstance(adata, AnnData):
-        msg = f"`adata` should be an AnnData, found {type(adata).__name__}. Convert it first."
-        raise TypeError(msg)
-
-
 def check_setup(adata: Any, unknown: Mapping[str, Any]) -> None:
     """Check that data can be registered, and that no argument is left over.
 
@@ -83,7 +71,7 @@ def check_setup(adata: Any, unknown: Mapping[str, Any]) -> None:
     ValueError
         When the data are a view, or a model is loaded with data of other variables.
     """
-    check_anndata(adata)
+    check_anndata("adata", adata, advice="Convert it first.")
     wrong = [name for name in unknown if name not in _FOR_SCVI]
     if wrong:
         msg = f"`setup_anndata` has no arguments {wrong}. Look at its signature."
@@ -230,11 +218,7 @@ def check_columns(
             )
             raise TypeError(msg)
         if key not in adata.obs:
-            columns = own_columns(adata.obs)
-            msg = (
-                f"`{argument}` should name columns of `adata.obs`, found {key!r}, which is not "
-                f"among {columns}.{did_you_mean(key, columns)}"
-            )
+            msg = f"`{argument}` should name columns of `adata.obs`, {not_among(key, adata.obs)}"
             raise KeyError(msg)
         if isinstance(adata.obs[key], pd.DataFrame):
             msg = (

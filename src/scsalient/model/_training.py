@@ -13,8 +13,8 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from scvi import settings
 
-from scsalient._arguments import check_flag, check_integer
-from scsalient._wording import did_you_mean, own_columns
+from scsalient._arguments import check_flag, check_integer, check_names
+from scsalient._wording import not_among
 from scsalient.loaders import RoleDataSplitter
 from scsalient.model._base import LatentModel
 from scsalient.train import (
@@ -38,16 +38,9 @@ MAX_STEPS = 8000
 MAX_SILHOUETTE_CELLS = 2000
 # Of a group, below which little is learned of it
 _FEW_CELLS = 10
+_SPLITTER_ARGUMENTS = ("storage", "steps_at_once", "external_indexing")
 # Weights stay in single precision
 _PRECISIONS = ("32-true", "32", "16-mixed", "bf16-mixed")
-
-
-def _check_splitter_arguments(arguments: dict[str, Any] | None) -> None:
-    known = ("storage", "steps_at_once", "external_indexing")
-    if arguments is None or (isinstance(arguments, dict) and set(arguments) <= set(known)):
-        return
-    msg = f"`datasplitter_kwargs` should be a dict with names among {known}, found {arguments!r}."
-    raise TypeError(msg)
 
 
 def default_max_epochs(n_steps_per_epoch: int) -> int:
@@ -161,12 +154,14 @@ class TrainingMixin(LatentModel):
             raise ValueError(msg)
         # As they were registered for this model, and as they are now
         self._check_data(self._validated(None))
-        _check_splitter_arguments(datasplitter_kwargs)
+        datasplitter_kwargs = {} if datasplitter_kwargs is None else datasplitter_kwargs
+        check_names("datasplitter_kwargs", datasplitter_kwargs, _SPLITTER_ARGUMENTS)
         splitter_kwargs: dict[str, Any] = {"steps_at_once": self._training_plan_cls.steps_at_once}
-        splitter_kwargs |= datasplitter_kwargs or {}
+        splitter_kwargs |= datasplitter_kwargs
+        groups = self._groups()
         splitter = RoleDataSplitter(
             self.adata_manager,
-            self._groups(),
+            groups,
             train_size=train_size,
             validation_size=validation_size,
             shuffle_set_split=shuffle_set_split,
@@ -174,7 +169,7 @@ class TrainingMixin(LatentModel):
             **splitter_kwargs,
         )
         for name, n in splitter.n_train_of.items():
-            if n < _FEW_CELLS <= len(self._groups()[name]):
+            if n < _FEW_CELLS <= len(groups[name]):
                 msg = (
                     f"Only {n} {name} cells to train on: too few to learn from. Raise `train_size`."
                 )
@@ -243,11 +238,8 @@ class TrainingMixin(LatentModel):
 
     def _silhouette_monitor(self, key: str) -> SilhouetteMonitor:
         if key not in self.adata.obs:
-            columns = own_columns(self.adata.obs)
-            msg = (
-                f"`silhouette_key` should name a column of `adata.obs`, found {key!r}, which is "
-                f"not among {columns}.{did_you_mean(key, columns)}"
-            )
+            where = not_among(key, self.adata.obs)
+            msg = f"`silhouette_key` should name a column of `adata.obs`, {where}"
             raise KeyError(msg)
         # Salient latents of target cells, or the only latents of all cells
         kind, cells = next(iter(self.module.n_latent)), next(iter(self._groups().values()))

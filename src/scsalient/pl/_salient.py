@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 import pandas as pd
 import scanpy as sc
-from anndata import AnnData
 
 from scsalient import _keys
+from scsalient._arguments import check_anndata
 from scsalient._wording import own_columns
 from scsalient.pl._finish import finished
 from scsalient.pl._legend_room import legend_room
@@ -19,6 +19,8 @@ from scsalient.pl._strip import strip
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from anndata import AnnData
 
 _MAX_VECTOR_CELLS = 5000
 
@@ -74,12 +76,7 @@ def salient(
     ValueError
         When a dimension is out of range, ``cells`` unknown, or no cell a target.
     """
-    if not isinstance(adata, AnnData):
-        msg = (
-            f"`adata` should be an AnnData, found {type(adata).__name__}. Pass the data after "
-            "`model.embed()`."
-        )
-        raise TypeError(msg)
+    check_anndata("adata", adata, advice="Pass the data after `model.embed()`.")
     if key not in adata.obsm:
         msg = f"`adata.obsm` has no {key!r}. Train a model and run `model.embed()` first."
         raise KeyError(msg)

@@ -9,7 +9,7 @@ import torch
 from scvi.train import TrainingPlan
 
 from scsalient import _keys, objective
-from scsalient._arguments import check_number
+from scsalient._arguments import check_names, check_number
 from scsalient.loaders import Minibatches
 from scsalient.nn import Branches
 from scsalient.train._graphs import StepGraphs
@@ -502,9 +502,7 @@ def check_plan_arguments(plan: type[VAETrainingPlan], arguments: Any) -> None:
         for name, parameter in inspect.signature(cls).parameters.items()
         if name not in plan.without_effect and parameter.kind is not inspect.Parameter.VAR_KEYWORD
     }
-    if not isinstance(arguments, dict) or not set(arguments) <= set(known):
-        msg = f"`plan_kwargs` should be a dict with names among {list(known)}, found {arguments!r}."
-        raise TypeError(msg)
+    check_names("plan_kwargs", arguments, known)
     if arguments.get("optimizer_creator") and arguments.get("optimizer") != "Custom":
         msg = (
             "`plan_kwargs` should have `optimizer='Custom'` beside `optimizer_creator`, found "

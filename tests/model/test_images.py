@@ -52,7 +52,7 @@ def test_minibatches_are_in_units_of_one():
 
 def test_the_decoder_starts_at_the_average_of_each_channel():
     adata = make_images(shape=(8, 8, 3))
-    model = make_model(adata, **IMAGES)
+    model = make_model(adata, use_bias=True, decoder="joint", **IMAGES)
     bias = model.module.decoder.heads["mean"].bias
     average = images.from_anndata(adata).mean((0, 1, 2)) / 255
     np.testing.assert_allclose(bias.detach(), average, rtol=1e-5)

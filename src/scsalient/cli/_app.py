@@ -72,12 +72,12 @@ def fit(
         str | None, typer.Option(help="Column of .obs with a batch to correct for.")
     ] = None,
     likelihood: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="nb, zinb or poisson for raw counts, gaussian for normalised values, bernoulli "
-            "for values from 0 to 1."
+            "for values from 0 to 1. [default: nb, for images gaussian]"
         ),
-    ] = "nb",
+    ] = None,
     n_salient_latent: Annotated[int, typer.Option(help="Salient dimensions.")] = 10,
     n_background_latent: Annotated[int, typer.Option(help="Background dimensions.")] = 10,
     max_epochs: MaxEpochs = None,

@@ -44,7 +44,7 @@ class FitOptions:
     target: Sequence[str] | None
     layer: str | None
     batch_key: str | None
-    likelihood: str
+    likelihood: str | None
     n_salient_latent: int
     n_background_latent: int
     max_epochs: int | None

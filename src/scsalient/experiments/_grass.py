@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scsalient import _keys, datasets
+from scsalient import _keys, datasets, images
 from scsalient.experiments._fitting import fit_contrastive, fit_standard
-from scsalient.experiments._presets import DEFAULT, IMAGES, PAPER, PRESETS
+from scsalient.experiments._presets import DEFAULT, PAPER, PRESETS
 from scsalient.experiments._trials import fingerprint
 
 if TYPE_CHECKING:
@@ -32,11 +32,10 @@ DATA: dict[str, Any] = {
     "n_target": None,
     "n_background": 5000,
 }
-# The paper's sizes (sec. 4.3), and those that the defaults were found to need
+# The paper's sizes (sec. 4.3), and its number of salient dimensions with the defaults for images
 _SIZES: dict[str, dict[str, Any]] = {
     PAPER: {"n_salient_latent": 2, "n_background_latent": 2},
-    DEFAULT: {"n_salient_latent": 2, "n_background_latent": 10, "likelihood": "gaussian"},
-    IMAGES: {"n_salient_latent": 2, "n_background_latent": 10},
+    DEFAULT: {"n_salient_latent": 2, **images.DEFAULTS},
 }
 
 

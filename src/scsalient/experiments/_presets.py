@@ -6,12 +6,10 @@ import inspect
 from dataclasses import dataclass, field
 from typing import Any
 
-from scsalient import images
-from scsalient.model import ContrastiveVAE, StandardVAE
+from scsalient.model import CELL_DEFAULTS, ContrastiveVAE, StandardVAE
 
 PAPER = "paper"
 DEFAULT = "default"
-IMAGES = "images"
 
 
 @dataclass(frozen=True)
@@ -37,6 +35,7 @@ class Preset:
         """Every plain argument of the contrastive model, those left at their default too.
 
         They go into the table of trials, so that a default that moves is a trial not yet run.
+        Defaults are those for cells, which experiments on images change.
         """
         parameters = inspect.signature(ContrastiveVAE).parameters
         defaults = {
@@ -44,7 +43,7 @@ class Preset:
             for name, parameter in parameters.items()
             if isinstance(parameter.default, bool | int | float | str)
         }
-        return defaults | self.model | changes
+        return {**defaults, **CELL_DEFAULTS, **self.model, **changes}
 
     def contrastive(self, settings: dict[str, Any]) -> dict[str, Any]:
         """Arguments of the contrastive model among the settings of a trial."""
@@ -67,6 +66,8 @@ PRESETS = {
             "use_layer_norm": False,
             "likelihood": "gaussian",
             "gaussian_variance": "fixed",
+            "decoder": "joint",
+            "use_bias": True,
             "discriminator": "logistic",
             "tc_weight": 1.0,
             "mmd_weight": 0.0,
@@ -80,7 +81,6 @@ PRESETS = {
         },
     ),
     DEFAULT: Preset(DEFAULT),
-    IMAGES: Preset(IMAGES, model=dict(images.OVERLAY)),
 }
 
 

@@ -22,7 +22,7 @@ from scsalient.experiments._grass import (
     grassy_settings,
     is_target,
 )
-from scsalient.experiments._presets import IMAGES, PAPER
+from scsalient.experiments._presets import DEFAULT, PAPER
 from scsalient.experiments._trials import COLUMN_SEED, run_trials, trial_key
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def sensitivity(
     images, by the same steps; the share of the target images that are grass alone; the share of
     the background images that have a digit; and the dimensions of both latents, from 1 to 6
     each. The background of the first study keeps the amplitude of the paper. The contrastive VAE
-    has the paper's settings and those of :data:`scsalient.images.OVERLAY`.
+    has the paper's settings and the defaults.
 
     Parameters
     ----------
@@ -168,7 +168,7 @@ def _settings(
     """Study, value, method and settings of everything to train."""
     for study, curve in _CURVES.items():
         values = curve.values[:: len(curve.values) - 1] if quick else curve.values
-        for model, preset in (("VAE", PAPER), ("cVAE", PAPER), ("cVAE", IMAGES)):
+        for model, preset in (("VAE", PAPER), ("cVAE", PAPER), ("cVAE", DEFAULT)):
             for value in values:
                 # What only changes the background is nothing to a VAE of the target images
                 applies = model == "cVAE" or curve.changes_target
@@ -176,7 +176,7 @@ def _settings(
                 settings = grassy_settings(preset, data, **changes | varied)
                 yield study, f"{value:g}", f"{model}, {preset}", settings | {"model": model}
     sizes = _QUICK_SIZES if quick else _SIZES
-    for preset in (PAPER, IMAGES):
+    for preset in (PAPER, DEFAULT):
         for n_salient in sizes:
             for n_background in sizes:
                 settings = grassy_settings(

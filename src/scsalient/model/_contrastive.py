@@ -18,6 +18,7 @@ from scsalient.data._fields import roles_from_registry
 from scsalient.model._base import check_architecture
 from scsalient.model._criticism import CriticismMixin
 from scsalient.model._decoding import DecodingMixin
+from scsalient.model._defaults import with_defaults
 from scsalient.model._evidence import EvidenceMixin
 from scsalient.model._fields import as_list, check_columns, check_setup, shared_fields
 from scsalient.model._latents import LatentsMixin
@@ -57,7 +58,8 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
         follows them.
     likelihood
         ``"nb"``, ``"zinb"`` or ``"poisson"`` for raw counts, ``"gaussian"`` for normalised
-        data, ``"bernoulli"`` for values from 0 to 1.
+        data, ``"bernoulli"`` for values from 0 to 1. `None` for ``"nb"``, with images
+        ``"gaussian"``.
     network
         ``"dense"``: fully connected networks. ``"conv"``: convolutional ones for images (paper
         app. E), whose height and width are multiples of 4; see :func:`scsalient.images.to_anndata`.
@@ -69,10 +71,11 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
         ``"additive"``: the sum of a network of ``z`` and of one of ``s``, before the link function
         (for counts a change of log expression). It denoises better and keeps the signal out of
         large background latents, and it cannot tell a response that differs between cell types
-        by ``z`` alone.
+        by ``z`` alone. `None` for ``"joint"``, with images ``"additive"``.
     use_bias
         Whether linear maps have an offset. Without it a latent of zero decodes to zero, which
-        the paper uses for denoising; batch and covariates still shift the outcome.
+        the paper uses for denoising; batch and covariates still shift the outcome. `None` for an
+        offset, and none with images of likelihood ``"gaussian"`` and no batch normalisation.
     dropout_rate, use_batch_norm
         Dropout and batch normalisation in the hidden layers.
     use_layer_norm
@@ -85,7 +88,8 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
         Classifier behind the total correlation term. ``"logistic"`` is the paper's, which
         cannot see any dependence; it is there to reproduce the paper.
     tc_weight
-        Weight of the total correlation of ``s`` and ``z`` (paper eq. 5).
+        Weight of the total correlation of ``s`` and ``z`` (paper eq. 5). `None` for 50, with
+        images 5.
     mmd_weight
         Weight of the maximum mean discrepancy between ``z`` of target and of background cells
         (Weinberger et al. 2022), which keeps the salient signal out of ``z``.
@@ -103,7 +107,9 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
     the negative binomial likelihood, on the bundled PBMC data and on simulated cells. The
     bandwidths of the discrepancy grow with the number of background dimensions, so that its
     weight need not. A strong signal with many background dimensions, such as images, may need a
-    larger one; for images on which something is laid see :data:`scsalient.images.OVERLAY`.
+    larger one. Images, data with ``.uns["image"]``, have the defaults of
+    :data:`scsalient.images.DEFAULTS`, which were chosen on digits on grass; where what is salient
+    depends on the rest, as glasses on the turn of a head, choose ``decoder="joint"``.
 
     Examples
     --------
@@ -129,22 +135,30 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
         n_hidden: int = 128,
         n_layers: int = 1,
         n_layers_encoder: int | None = None,
-        likelihood: Literal["gaussian", "bernoulli", "poisson", "nb", "zinb"] = "nb",
+        likelihood: Literal["gaussian", "bernoulli", "poisson", "nb", "zinb"] | None = None,
         network: Literal["dense", "conv"] = "dense",
-        decoder: Literal["joint", "additive"] = "joint",
-        use_bias: bool = True,
+        decoder: Literal["joint", "additive"] | None = None,
+        use_bias: bool | None = None,
         dropout_rate: float = 0.0,
         use_batch_norm: bool = False,
         use_layer_norm: bool | None = None,
         gaussian_variance: Literal["fixed", "learned"] = "learned",
         discriminator: Literal["mlp", "logistic"] = "mlp",
-        tc_weight: float = 50.0,
+        tc_weight: float | None = None,
         mmd_weight: float = 1000.0,
         background_salient_weight: float = 1.0,
         transplant_weight: float = 1.0,
         registry: dict | None = None,
     ) -> None:
         super().__init__(adata, registry)
+        likelihood, decoder, use_bias, tc_weight = with_defaults(
+            self._image,
+            likelihood=likelihood,
+            decoder=decoder,
+            use_bias=use_bias,
+            tc_weight=tc_weight,
+            use_batch_norm=use_batch_norm,
+        ).values()
         check_architecture(
             network=network,
             image=self._image,

@@ -11,6 +11,7 @@ from scsalient import _keys
 from scsalient.model._base import check_architecture
 from scsalient.model._criticism import CriticismMixin
 from scsalient.model._decoding import DecodingMixin
+from scsalient.model._defaults import with_defaults
 from scsalient.model._fields import as_list, check_columns, check_setup, shared_fields
 from scsalient.model._latents import LatentsMixin
 from scsalient.model._training import TrainingMixin
@@ -60,16 +61,19 @@ dropout_rate, use_batch_norm, use_layer_norm
         n_hidden: int = 128,
         n_layers: int = 1,
         n_layers_encoder: int | None = None,
-        likelihood: Literal["gaussian", "bernoulli", "poisson", "nb", "zinb"] = "nb",
+        likelihood: Literal["gaussian", "bernoulli", "poisson", "nb", "zinb"] | None = None,
         network: Literal["dense", "conv"] = "dense",
         gaussian_variance: Literal["fixed", "learned"] = "learned",
-        use_bias: bool = True,
+        use_bias: bool | None = None,
         dropout_rate: float = 0.0,
         use_batch_norm: bool = False,
         use_layer_norm: bool | None = None,
         registry: dict | None = None,
     ) -> None:
         super().__init__(adata, registry)
+        likelihood, use_bias = with_defaults(
+            self._image, likelihood=likelihood, use_bias=use_bias, use_batch_norm=use_batch_norm
+        ).values()
         check_architecture(
             network=network,
             image=self._image,

@@ -371,6 +371,29 @@ def test_cells_to_train_on_can_be_given():
 
 @pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec:FutureWarning")
 @pytest.mark.filterwarnings("ignore:.*does not have many workers:UserWarning")
+@pytest.mark.parametrize(
+    ("setup", "named"),
+    [
+        ({"batch_key": "donor"}, "donor"),
+        ({"batch_key": "batch", "categorical_covariate_keys": ["batch", "donor"]}, "donor"),
+    ],
+)
+def test_a_donor_that_is_held_out_should_not_be_registered(setup, named):
+    adata = make_counts(donor=np.tile(["d1", "d2", "d3", "d4", "d5"], 20))
+    model = make_model(adata, setup=setup)
+    held_out = np.flatnonzero(adata.obs["donor"] == "d3")
+    sets = {"external_indexing": [np.setdiff1d(np.arange(100), held_out), held_out]}
+    expected = rf"`adata.obs\['{named}'\]` has categories of which no cell is .*, \['d3'\]:"
+    with pytest.warns(UserWarning, match=expected) as caught:
+        model.train(1, datasplitter_kwargs=sets, **QUIET)
+    assert sum("of which no cell" in str(warning.message) for warning in caught) == 1
+    assert all(
+        warning.filename == __file__ for warning in caught if "no cell" in str(warning.message)
+    )
+
+
+@pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec:FutureWarning")
+@pytest.mark.filterwarnings("ignore:.*does not have many workers:UserWarning")
 def test_few_cells_to_train_on():
     with pytest.warns(UserWarning, match="Only 8 background cells"):
         model = make_model(make_counts(60, 8))

@@ -85,8 +85,7 @@ class LatentModel(BaseModelClass):
             return
         for field in CATEGORY_KEYS:
             if field in self.adata_manager.data_registry:
-                codes = np.asarray(self.get_from_registry(self.adata, field))
-                columns = codes.reshape(self.adata.n_obs, -1).T
+                columns = self._category_codes(field).T
                 self.categories_[field] = [np.unique(column).tolist() for column in columns]
         totals = self._check_data(self.adata)
         x = self.get_from_registry(self.adata, REGISTRY_KEYS.X_KEY)
@@ -105,6 +104,11 @@ class LatentModel(BaseModelClass):
             self.module.standardise_covariates(torch.from_numpy(values))
         average = torch.as_tensor(sums / self._scale / denominator, dtype=torch.float32)
         self.module.initialise_output(average)
+
+    def _category_codes(self, field: str) -> np.ndarray:
+        """Codes of the batch or of the categorical covariates, shape ``(n_cells, n_columns)``."""
+        codes = np.asarray(self.get_from_registry(self.adata, field))
+        return codes.reshape(self.adata.n_obs, -1)
 
     def _check_spread(self, continuous: np.ndarray) -> None:
         """Check that single precision tells the values of each continuous covariate apart."""

@@ -19,7 +19,7 @@ from scsalient._wording import not_among
 from scsalient.data import ValuesField, data_matrix
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from anndata import AnnData
     from scvi.data.fields import BaseAnnDataField
@@ -120,19 +120,11 @@ def check_query(
     """
     if adata.isbacked:
         _refuse_view(adata)
-    states = {key: field["state_registry"] for key, field in registry["field_registries"].items()}
     check_variables(adata, registry)
     arguments = registry["setup_args"]
-    columns: dict[str, Any] = {name: arguments.get(name) for name in _COLUMNS}
-    check_columns(adata, **columns)
-    mappings = list(states.get(REGISTRY_KEYS.CAT_COVS_KEY, {}).get("mappings", {}).items())
-    codes = list(seen.get(REGISTRY_KEYS.CAT_COVS_KEY, []))
-    if columns["batch_key"] is not None:
-        batches = states[REGISTRY_KEYS.BATCH_KEY]["categorical_mapping"]
-        mappings = [(columns["batch_key"], batches), *mappings]
-        codes = [*seen[REGISTRY_KEYS.BATCH_KEY], *codes]
-    for (key, registered), had_cells in zip(mappings, codes, strict=True):
-        categories = [registered[code] for code in had_cells]
+    check_columns(adata, **{name: arguments.get(name) for name in _COLUMNS})
+    for field, i, key, registered in registered_categories(registry):
+        categories = [registered[code] for code in seen[field][i]]
         new = [c for c in adata.obs[key].unique() if c not in set(categories)]
         if new:
             msg = (
@@ -141,6 +133,35 @@ def check_query(
                 "known categories."
             )
             raise ValueError(msg)
+
+
+def registered_categories(
+    registry: Mapping[str, Any],
+) -> Iterator[tuple[str, int, str, Sequence[Any]]]:
+    """Columns of the batch and of the categorical covariates.
+
+    Parameters
+    ----------
+    registry
+        Registry of a model.
+
+    Yields
+    ------
+    Of each column the field, its place within that, its name in ``.obs``, and its categories in
+    the order of their codes.
+    """
+    states = {key: field["state_registry"] for key, field in registry["field_registries"].items()}
+    batch_key = registry["setup_args"].get("batch_key")
+    if batch_key is not None:
+        yield (
+            REGISTRY_KEYS.BATCH_KEY,
+            0,
+            batch_key,
+            states[REGISTRY_KEYS.BATCH_KEY]["categorical_mapping"],
+        )
+    covariates = states.get(REGISTRY_KEYS.CAT_COVS_KEY, {}).get("mappings", {})
+    for i, (key, categories) in enumerate(covariates.items()):
+        yield REGISTRY_KEYS.CAT_COVS_KEY, i, key, categories
 
 
 def check_variables(adata: AnnData, registry: Mapping[str, Any]) -> None:

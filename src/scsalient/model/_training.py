@@ -17,6 +17,7 @@ from scsalient._arguments import check_flag, check_integer, check_names
 from scsalient._wording import not_among
 from scsalient.loaders import RoleDataSplitter
 from scsalient.model._base import LatentModel
+from scsalient.model._fields import registered_categories
 from scsalient.train import (
     InterruptibleTrainRunner,
     ResumableCheckpoint,
@@ -144,6 +145,12 @@ class TrainingMixin(LatentModel):
             the label has missing values or a single category.
         RuntimeError
             When training diverged.
+
+        Warns
+        -----
+        UserWarning
+            When a group has fewer than ten cells to train on, or a batch or category of a
+            covariate none.
         """
         if max_epochs is not None:
             check_integer("max_epochs", max_epochs, low=1)
@@ -174,6 +181,7 @@ class TrainingMixin(LatentModel):
                     f"Only {n} {name} cells to train on: too few to learn from. Raise `train_size`."
                 )
                 warnings.warn(msg, UserWarning, stacklevel=settings.warnings_stacklevel)
+        self._warn_of_unseen_categories(splitter.train_idx)
         if splitter.steps_at_once > self._training_plan_cls.steps_at_once == 1:
             msg = (
                 f"`steps_at_once` should be 1 for {type(self).__name__}, found "
@@ -229,6 +237,19 @@ class TrainingMixin(LatentModel):
                 self.module.eval()
         self.cells_ = self._fingerprint(self.adata)
         self._check_not_diverged(runner.trainer)
+
+    def _warn_of_unseen_categories(self, train_idx: np.ndarray) -> None:
+        """Warn of batches and categories of covariates of which no cell is trained on."""
+        for field, i, key, categories in registered_categories(self.registry):
+            codes = self._category_codes(field)[:, i]
+            unseen = [categories[code] for code in np.setdiff1d(codes, codes[train_idx])]
+            if unseen:
+                msg = (
+                    f"`adata.obs[{key!r}]` has categories of which no cell is trained on, "
+                    f"{unseen}: latents and evidence of their cells are arbitrary. Train on some "
+                    "of them, or do not register the column."
+                )
+                warnings.warn(msg, UserWarning, stacklevel=settings.warnings_stacklevel + 1)
 
     @staticmethod
     def _fingerprint(adata: AnnData) -> str:

@@ -121,7 +121,11 @@ def test_arguments_of_the_wrong_type(kwargs, message):
         ({"max_epochs": 2.5}, TypeError, "`max_epochs` should be an integer"),
         ({"early_stopping": "yes"}, TypeError, "`early_stopping` should be True or False"),
         ({"plan_kwargs": {"learning_rate": 1}}, TypeError, "`plan_kwargs` .*'lr'.*learning_rate"),
-        ({"plan_kwargs": {"lr_patience": 1}}, TypeError, "`plan_kwargs` should be a dict"),
+        (
+            {"plan_kwargs": {"lr_patience": 1}},
+            TypeError,
+            "no `lr_patience` here. Only `StandardVAE",
+        ),
         ({"plan_kwargs": [1]}, TypeError, "`plan_kwargs` should be a dict"),
         ({"plan_kwargs": {"lr": -1}}, ValueError, "`lr` should be a finite number above 0"),
         ({"plan_kwargs": {"kl_warmup": 2}}, ValueError, r"`kl_warmup` .* in \[0, 1\]"),

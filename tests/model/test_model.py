@@ -237,6 +237,14 @@ def test_denoise_in_another_batch(trained):
         trained.denoise(batch="z")
 
 
+@pytest.mark.filterwarnings("ignore:Trying to query inferred values from an untrained model")
+@pytest.mark.parametrize("make", [make_model, make_standard])
+def test_sweep_of_a_single_latent(make):
+    name = "n_salient_latent" if make is make_model else "n_latent"
+    swept = make(**{name: 1}).sweep(n_steps=3)
+    assert swept.n_obs == 3
+
+
 def test_sweep_covers_the_grid(trained):
     grid = trained.sweep(limits=(-1, 1), n_steps=3)
     assert grid.shape == (9, 12)

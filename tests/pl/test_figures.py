@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scanpy as sc
+from lightning.pytorch.loggers import CSVLogger
 from matplotlib.colors import to_hex, to_rgba
 
 from factories import QUIET, make_counts, make_model, make_standard, make_trained
@@ -508,3 +509,10 @@ def test_sweep_with_genes_of_the_same_name():
     assert len(axis.get_yticklabels()) == 12
     with pytest.raises(ValueError, match=r"found several called \['twice'\]"):
         pl.sweep(swept, genes=["twice"], show=False)
+
+
+def test_terms_that_another_logger_has(tmp_path):
+    model = make_model()
+    model.train(1, logger=CSVLogger(tmp_path), **QUIET)
+    with pytest.raises(ValueError, match="Its `logger=` has the terms"):
+        pl.training(model)

@@ -399,3 +399,70 @@ def test_few_cells_to_train_on():
         model = make_model(make_counts(60, 8))
     with pytest.warns(UserWarning, match="Only 6 target cells to train on"):
         model.train(1, train_size=0.1, **QUIET)
+
+
+def test_a_checkpoint_of_a_training_that_goes_on_knows_its_cells():
+    model = make_model()
+    seen = []
+
+    class Look(Callback):
+        def on_train_start(self, trainer, pl_module):
+            seen.append((model.cells_, len(model.train_indices), len(model.validation_indices)))
+
+    model.train(1, callbacks=Look(), **QUIET)
+    assert seen == [(model.cells_, 90, 10)]
+
+
+@pytest.mark.parametrize(
+    "weight", ["tc_weight", "mmd_weight", "background_salient_weight", "transplant_weight"]
+)
+def test_numbers_of_numpy(weight):
+    model = make_model(**{weight: np.logspace(0, 2, 3)[1]})
+    model.train(np.int64(1), check_val_every_n_epoch=np.int64(1), **QUIET)
+    assert model.is_trained
+
+
+def test_arguments_that_the_trainer_does_not_know():
+    model = make_model()
+    with pytest.raises(TypeError, match="no argument `max_epoch`, .* Did you mean 'max_epochs'"):
+        model.train(max_epoch=1)
+    with pytest.raises(TypeError, match="`background_indices`, .* see `setup_anndata`"):
+        model.train(background_indices=[1], target_indices=[2])
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("n_epochs_kl_warmup", "`kl_warmup` is the share of the training"),
+        ("reduce_lr_on_plateau", "Only `StandardVAE`"),
+    ],
+)
+def test_arguments_of_the_plan_that_scvi_tools_has(name, advice):
+    with pytest.raises(TypeError, match=f"no `{name}` here. {advice}"):
+        make_model().train(1, plan_kwargs={name: 3})
+
+
+def test_validation_cells_beside_those_that_are_given():
+    sets = {"external_indexing": [np.arange(100)]}
+    with pytest.raises(ValueError, match="`external_indexing`. Give them as its second array"):
+        make_model().train(1, early_stopping=True, datasplitter_kwargs=sets)
+
+
+def test_gradients_are_clipped():
+    def trained(make, **kwargs):
+        scvi.settings.seed = 0
+        model = make()
+        before = [p.detach().clone() for p in model.module.parameters()]
+        plan = {"optimizer": "Custom", "optimizer_creator": lambda p: torch.optim.SGD(p, lr=1.0)}
+        model.train(1, plan_kwargs=plan | {"weight_averaging": 0.0}, **kwargs, **QUIET)
+        after = [p.detach() for p in model.module.parameters()]
+        moved = [(a - b).square().sum() for a, b in zip(after, before, strict=True)]
+        return float(sum(moved) ** 0.5)
+
+    for make in (make_model, make_standard):
+        assert trained(make, gradient_clip_val=1e-3) < 1.01e-3
+    assert trained(make_model, gradient_clip_val=1e-4, gradient_clip_algorithm="value") < 0.1
+    with pytest.raises(ValueError, match="`gradient_clip_algorithm` should be"):
+        make_model().train(1, gradient_clip_val=1.0, gradient_clip_algorithm="sign")
+    with pytest.raises(ValueError, match="`accumulate_grad_batches` should be 1"):
+        make_model().train(1, accumulate_grad_batches=2)

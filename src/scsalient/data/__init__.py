@@ -5,11 +5,12 @@ from scsalient.data._checks import (
     check_finite,
     check_values,
     data_matrix,
+    in_memory,
     row_blocks,
     warn_if_confounded,
 )
 from scsalient.data._fields import CATEGORY_KEYS, RoleField, ValuesField, image_from_registry
-from scsalient.data._roles import ConditionRoles, Role, condition_column, resolve_roles
+from scsalient.data._roles import ConditionRoles, Role, as_python, condition_column, resolve_roles
 
 __all__ = [
     "CATEGORY_KEYS",
@@ -17,12 +18,14 @@ __all__ = [
     "Role",
     "RoleField",
     "ValuesField",
+    "as_python",
     "check_block",
     "check_finite",
     "check_values",
     "condition_column",
     "data_matrix",
     "image_from_registry",
+    "in_memory",
     "resolve_roles",
     "row_blocks",
     "warn_if_confounded",

@@ -88,8 +88,14 @@ def row_blocks(data: Any, n_rows: int = _CHUNK_ROWS) -> Iterator[tuple[int, Any]
         # Rows of a CSC matrix are slow to cut, and it is in memory anyway.
         data = data.tocsr()
     for start in range(0, data.shape[0], n_rows):
-        block = data[start : start + n_rows]
-        yield start, block if sparse.issparse(block) else np.asarray(block)
+        yield start, in_memory(data[start : start + n_rows])
+
+
+def in_memory(block: Any) -> Any:
+    """Rows that dask has not computed yet, and dense or sparse ones as they are."""
+    if hasattr(block, "compute"):
+        block = block.compute()
+    return block if sparse.issparse(block) else np.asarray(block)
 
 
 def check_finite(

@@ -74,6 +74,8 @@ class ConditionRoles:
         ------
         KeyError
             When the condition column is missing.
+        TypeError
+            When it is read from a file only when it is asked for.
         ValueError
             When the condition column has missing values.
         """
@@ -94,7 +96,13 @@ def condition_column(adata: AnnData, condition_key: str) -> pd.Series:
         )
         raise KeyError(msg)
     column = adata.obs[condition_key]
-    if not isinstance(column, pd.Series):
+    if not isinstance(column, pd.Series | pd.DataFrame):
+        msg = (
+            f"`adata` should have its columns in memory, found {condition_key!r} of type "
+            f"{type(column).__name__}. Run `adata = adata.to_memory()` first."
+        )
+        raise TypeError(msg)
+    if isinstance(column, pd.DataFrame):
         msg = (
             f"`condition_key` should name one column of `adata.obs`, found {column.shape[1]} "
             f"columns called {condition_key!r}. Rename or drop the duplicates."
@@ -145,7 +153,7 @@ def resolve_roles(
     """
     column = condition_column(adata, condition_key)
     counts = column.value_counts()
-    present = tuple(_as_python(category) for category in counts.index[counts > 0])
+    present = tuple(as_python(category) for category in counts.index[counts > 0])
 
     background_tuple = _as_categories("background", background, present, condition_key)
     target_tuple = (
@@ -173,7 +181,7 @@ def _as_categories(
     argument: str, value: Any, present: tuple[Any, ...], condition_key: str
 ) -> tuple[Any, ...]:
     is_list = pd.api.types.is_list_like(value) and not isinstance(value, Mapping)
-    categories = tuple(_as_python(v) for v in value) if is_list else (_as_python(value),)
+    categories = tuple(as_python(v) for v in value) if is_list else (as_python(value),)
     if not all(isinstance(category, Hashable) for category in categories):
         msg = (
             f"`{argument}` should be a category of {condition_key!r} or a list of categories, "
@@ -201,6 +209,6 @@ def _as_categories(
     return categories
 
 
-def _as_python(value: Any) -> Any:
-    """NumPy scalars as Python ones, so that roles compare and save without surprises."""
+def as_python(value: Any) -> Any:
+    """NumPy scalars as Python ones, so that categories compare, save and print as they read."""
     return value.item() if isinstance(value, np.generic) else value

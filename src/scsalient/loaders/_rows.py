@@ -9,7 +9,7 @@ import torch
 from scipy import sparse
 from scvi import REGISTRY_KEYS
 
-from scsalient.data import CATEGORY_KEYS, image_from_registry
+from scsalient.data import CATEGORY_KEYS, image_from_registry, in_memory
 from scsalient.loaders._sparse_rows import SparseRows
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Rows:
         wanted, inverse = np.unique(positions, return_inverse=True)
         breaks = np.flatnonzero(np.diff(wanted) > _MAX_GAP) + 1
         runs = [(run[0], run[-1] + 1) for run in np.split(wanted, breaks)]
-        blocks = [_in_memory(self.x[int(start) : int(stop)]) for start, stop in runs]
+        blocks = [in_memory(self.x[int(start) : int(stop)]) for start, stop in runs]
         read = np.concatenate([np.arange(*run) for run in runs])
         stack = sparse.vstack(blocks, "csr") if sparse.issparse(blocks[0]) else np.vstack(blocks)
         rows = stack[np.searchsorted(read, wanted)[inverse]]
@@ -120,12 +120,6 @@ class Rows:
     def at(self, positions: Tensor) -> dict[str, Any]:
         """As :meth:`tensors`, of positions in a tensor."""
         return self.tensors(positions.numpy())
-
-
-def _in_memory(block: Any) -> Any:
-    if hasattr(block, "compute"):  # dask
-        block = block.compute()
-    return block if sparse.issparse(block) else np.asarray(block)
 
 
 class RowsOnDevice:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -19,7 +20,14 @@ from scsalient.data import (
 )
 from scsalient.likelihoods import LIKELIHOODS
 from scsalient.loaders import BatchLoader, ConsecutiveBatches, Rows, SparseRows
-from scsalient.model._fields import check_query, check_variables
+from scsalient.model._fields import (
+    check_categories,
+    check_query,
+    check_variables,
+    column_names,
+    columns_as_text,
+    registered_categories,
+)
 from scsalient.nn import CONV_STRIDE
 
 if TYPE_CHECKING:
@@ -35,6 +43,8 @@ if TYPE_CHECKING:
 GaussianVariance = Literal["fixed", "learned"]
 NETWORKS = ("dense", "conv")
 
+# Where scvi-tools keeps the id of data
+_UUID = "_scvi_uuid"
 # Standard deviation over mean
 _MIN_SPREAD = 1e-5
 
@@ -43,6 +53,13 @@ class LatentModel(BaseModelClass):
     """Base of the models: one module, checked data, minibatches on the module's device."""
 
     module: LatentModule
+
+    @BaseModelClass.adata.setter
+    def adata(self, adata: AnnData) -> None:
+        """Other data in place of the model's, which it could be asked about, too."""
+        check_anndata("adata", adata, advice="Convert it first.")
+        check_query(adata, self.registry, self.categories_)
+        BaseModelClass.adata.fset(self, self._registered(adata))
 
     @property
     def _image(self) -> ImageDescription | None:
@@ -75,6 +92,8 @@ class LatentModel(BaseModelClass):
     def _start_from_data(self) -> None:
         """Check the registered values and start the decoder at their average."""
         self._checked_managers: set[str] = set()
+        # Columns of other data as they were when these were registered, by their id
+        self._columns_of: dict[str, str] = {}
         # Latents of an untrained model depend on nothing but the cell, too
         self.module.eval()
         # Which cells it was trained on; by its name scvi-tools saves it
@@ -83,6 +102,9 @@ class LatentModel(BaseModelClass):
         self.categories_: dict[str, list[list[int]]] = {}
         if self.adata is None:
             return
+        check_variables(self.adata, self.registry)
+        # Another model may have been asked about them since
+        self.adata_manager.validate()
         for field in CATEGORY_KEYS:
             if field in self.adata_manager.data_registry:
                 columns = self._category_codes(field).T
@@ -139,26 +161,79 @@ class LatentModel(BaseModelClass):
         """Positions of the cells of each group to train on, by its name."""
         raise NotImplementedError
 
-    def _validated(self, adata: AnnData | None) -> AnnData:
-        """Data, registered and with checked values."""
+    def _validated(self, adata: AnnData | None, *, new_categories: bool = False) -> AnnData:
+        """Data, registered and with checked values.
+
+        Parameters
+        ----------
+        adata
+            Data; `None` for those of the model.
+        new_categories
+            Whether the model's own may have batches that it has not seen, to learn them.
+        """
         if adata is None and self.adata is None:
             msg = (
                 "`adata` is needed, for the model was loaded without its data, found none. Pass "
                 "data, or load the model with `adata`."
             )
             raise ValueError(msg)
-        if adata is not None and adata is not self.adata:
+        with self._noting_where_to_look():
+            return self._checked(adata, new_categories=new_categories)
+
+    def _checked(self, adata: AnnData | None, *, new_categories: bool) -> AnnData:
+        if adata is None or adata is self.adata:
+            check_variables(self.adata, self.registry)
+            adata = self._validate_anndata(adata)
+            if not new_categories:
+                for field, i, key, registered in registered_categories(self.registry):
+                    codes = np.unique(self._category_codes(field)[:, i])
+                    check_categories(
+                        key, registered, self.categories_[field][i], [registered[j] for j in codes]
+                    )
+        else:
             check_anndata("adata", adata, advice="Convert it first.")
             check_query(adata, self.registry, self.categories_)
-        elif self.adata is not None:
-            check_variables(self.adata, self.registry)
+            adata = self._registered(adata)
+        if self.get_anndata_manager(adata, required=True).id not in self._checked_managers:
+            self._check_data(adata)
+        return adata
+
+    @contextmanager
+    def _noting_where_to_look(self) -> Iterator[None]:
+        """Add to an error where the model looks: none of it is an argument of what was called."""
+        try:
+            yield
+        except (KeyError, TypeError, ValueError) as error:
+            arguments = self.registry["setup_args"]
+            layer = arguments.get("layer")
+            places = ["`adata.X`" if layer is None else f"`adata.layers[{layer!r}]`"]
+            places += [f"`adata.obs[{key!r}]`" for key in column_names(self.registry)]
+            error.add_note(
+                f"The model takes its data from where it was registered: {', '.join(places)}."
+            )
+            raise
+
+    def _registered(self, adata: AnnData) -> AnnData:
+        """Other data than the model's, registered for it with their columns as they are now."""
+        managers = self._per_instance_manager_store.setdefault(self.id, {})
+        uuid = adata.uns.get(_UUID)
+        columns = columns_as_text(adata, self.registry)
+        if uuid in managers and managers[uuid].adata is not adata:
+            # A copy of data that were registered before has their id
+            uuid = None
+            del adata.uns[_UUID]
+        elif uuid in managers and self._columns_of.get(uuid) != columns:
+            del managers[uuid]
+        pending = self._setup_adata_manager_store.get(uuid)
         lacks_data = self.adata is None
         adata = self._validate_anndata(adata)
         if lacks_data:
-            # scvi-tools takes the first data that it meets for those of the model
+            # scvi-tools takes the first data that it meets for those of the model, and registers
+            # them for the next model, too
             self._adata = self._adata_manager = None
-        if self.get_anndata_manager(adata, required=True).id not in self._checked_managers:
-            self._check_data(adata)
+            if pending is not None:
+                self._setup_adata_manager_store[uuid] = pending
+        self._columns_of[adata.uns[_UUID]] = columns
         return adata
 
     def _minibatches(

@@ -188,6 +188,7 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
         }
         for name, weight in weights.items():
             check_number(name, weight, low=0)
+            weights[name] = float(weight)
         self.module = self._module_cls(
             n_salient_latent=n_salient_latent,
             n_background_latent=n_background_latent,
@@ -331,7 +332,7 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
         return np.asarray(manager.get_from_registry(_keys.TENSOR_ROLE)).ravel()
 
     def _groups(self) -> dict[str, np.ndarray]:
-        roles = self._registered_roles(self._validated(None))
+        roles = self._registered_roles(self._validated(None, new_categories=True))
         return {
             role.name.lower(): np.flatnonzero(roles == role)
             for role in (Role.TARGET, Role.BACKGROUND)
@@ -522,7 +523,7 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
 
     def sweep(
         self,
-        dims: Sequence[int] = (0, 1),
+        dims: Sequence[int] | None = None,
         *,
         limits: tuple[float, float] = (-2.0, 2.0),
         n_steps: int = 7,
@@ -534,7 +535,7 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
         Parameters
         ----------
         dims
-            Salient dimensions to vary; the others stay at zero.
+            Salient dimensions to vary; the others stay at zero. `None` for the first two.
         limits
             First and last value of each dimension, in standard deviations of the prior.
         n_steps
@@ -610,6 +611,12 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
         indices = None
         if self.adata is not None:
             indices = self._groups()[role]
+            if not len(indices):
+                msg = (
+                    f"`role={role!r}` draws covariates and library sizes from {role} cells of the "
+                    "model's data, found none. Load the model with data that have such cells."
+                )
+                raise ValueError(msg)
         made = self._generate(
             n,
             _KINDS if role == "target" else ("background",),

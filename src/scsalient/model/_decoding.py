@@ -128,13 +128,15 @@ class DecodingMixin(LatentModel):
         self,
         kind: str,
         *,
-        dims: Sequence[int],
+        dims: Sequence[int] | None,
         limits: tuple[float, float],
         n_steps: int,
         batch: Hashable | None,
         library_size: float | str,
     ) -> AnnData:
         n_latent = self.module.n_latent[kind]
+        if dims is None:
+            dims = range(min(2, n_latent))
         dims = list(dims) if isinstance(dims, Iterable) else [dims]
         for dim in dims:
             check_integer("dims", dim, low=0, high=n_latent - 1)

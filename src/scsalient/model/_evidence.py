@@ -265,10 +265,9 @@ class EvidenceMixin(LatentModel):
 
     def _check_not_trained_on(self, adata: AnnData) -> None:
         """Check that other data have no cells that were trained on, whatever their names."""
-        if self.adata is None:
+        if self.adata is None or self.cells_ != self._fingerprint(self.adata):
+            # Of the cells of training only the names are left
             n_same = adata.n_obs if self.cells_ == self._fingerprint(adata) else 0
-        elif self.train_indices is None or self.cells_ != self._fingerprint(self.adata):
-            return
         else:
             theirs = self._signatures(adata, np.arange(adata.n_obs))
             ours = self._signatures(self.adata, np.asarray(self.train_indices))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,10 +17,10 @@ from scvi.data.fields import (
 
 from scsalient._arguments import check_anndata
 from scsalient._wording import not_among
-from scsalient.data import ValuesField, data_matrix
+from scsalient.data import ValuesField, as_python, data_matrix
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from anndata import AnnData
     from scvi.data.fields import BaseAnnDataField
@@ -124,15 +125,60 @@ def check_query(
     arguments = registry["setup_args"]
     check_columns(adata, **{name: arguments.get(name) for name in _COLUMNS})
     for field, i, key, registered in registered_categories(registry):
-        categories = [registered[code] for code in seen[field][i]]
-        new = [c for c in adata.obs[key].unique() if c not in set(categories)]
-        if new:
-            msg = (
-                f"`adata.obs[{key!r}]` should have categories that the model was trained on, "
-                f"{categories}, found {new}. Train with such cells, or give them one of the "
-                "known categories."
-            )
-            raise ValueError(msg)
+        check_categories(key, registered, seen[field][i], adata.obs[key].unique())
+
+
+def check_categories(
+    key: str, registered: Sequence[Any], seen: Sequence[int], found: Iterable[Any]
+) -> None:
+    """Check that a model has seen cells of the categories of a column.
+
+    Parameters
+    ----------
+    key
+        Column of ``.obs``.
+    registered
+        Categories in the order of their codes.
+    seen
+        Codes of those that the model has seen cells of.
+    found
+        Categories of the cells that it is asked about.
+
+    Raises
+    ------
+    ValueError
+        When it has not.
+    """
+    known = [as_python(registered[code]) for code in seen]
+    new = [as_python(category) for category in found if category not in set(known)]
+    if not new:
+        return
+    remedy = "Train with such cells, or give them one of the known categories."
+    if {str(category) for category in new} <= {str(category) for category in known}:
+        theirs, ours = type(new[0]).__name__, type(known[0]).__name__
+        remedy = f"They are of type {theirs}; convert the column to {ours}."
+    msg = (
+        f"`adata.obs[{key!r}]` should have categories that the model was trained on, {known}, "
+        f"found {new}. {remedy}"
+    )
+    raise ValueError(msg)
+
+
+def columns_as_text(adata: AnnData, registry: Mapping[str, Any]) -> str:
+    """The columns of the cells that a model was registered with, as a short text."""
+    digest = hashlib.sha256()
+    for key in column_names(registry):
+        if key in adata.obs:
+            values = pd.util.hash_pandas_object(adata.obs[key], index=False)
+            digest.update(values.to_numpy().tobytes())
+    return digest.hexdigest()
+
+
+def column_names(registry: Mapping[str, Any]) -> list[str]:
+    """Columns of ``.obs`` that a model was registered with."""
+    arguments = registry["setup_args"]
+    named = [arguments.get(name) for name in ("condition_key", *_COLUMNS[1:])]
+    return [key for keys in named for key in ([keys] if isinstance(keys, str) else keys or [])]
 
 
 def registered_categories(
@@ -177,6 +223,14 @@ def check_variables(adata: AnnData, registry: Mapping[str, Any]) -> None:
     found = np.asarray(adata.var_names).astype(str)
     if np.array_equal(expected, found):
         return
+    if not adata.var_names.is_unique and len(np.unique(expected)) == len(expected):
+        repeated = adata.var_names[adata.var_names.duplicated()].unique().tolist()
+        msg = (
+            "`adata` should have each variable once, as the data that the model was trained on, "
+            f"found {repeated[:5]} more than once. Run `adata.var_names_make_unique()`, and take "
+            "those of training."
+        )
+        raise ValueError(msg)
     msg = "`adata` should have the variables that the model was trained on, in the same order, "
     missing = np.setdiff1d(expected, found)
     if len(missing):

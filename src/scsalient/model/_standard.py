@@ -201,7 +201,7 @@ continuous_covariate_keys
 
     def sweep(
         self,
-        dims: Sequence[int] = (0, 1),
+        dims: Sequence[int] | None = None,
         *,
         limits: tuple[float, float] = (-2.0, 2.0),
         n_steps: int = 7,

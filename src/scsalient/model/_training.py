@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import math
 import tempfile
 import warnings
 from typing import TYPE_CHECKING, Any
 
+import lightning.pytorch as pl
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
 from scvi import settings
+from scvi.train import Trainer
 
-from scsalient._arguments import check_flag, check_integer, check_names
-from scsalient._wording import not_among
+from scsalient._arguments import check_flag, check_integer, check_names, check_number
+from scsalient._wording import did_you_mean, not_among
 from scsalient.loaders import RoleDataSplitter
 from scsalient.model._base import LatentModel
 from scsalient.model._fields import registered_categories
@@ -29,7 +32,6 @@ from scsalient.train import (
 if TYPE_CHECKING:
     import os
 
-    import lightning.pytorch as pl
     from anndata import AnnData
 
 # Longer training overfits small data: silhouettes of a known response fall (docs/defaults.md)
@@ -131,8 +133,9 @@ class TrainingMixin(LatentModel):
             end over which the weights are averaged (0.3; 0 keeps the last ones), and others.
         **trainer_kwargs
             Further arguments of :class:`scvi.train.Trainer`, for instance ``callbacks``,
-            ``check_val_every_n_epoch``, ``precision="bf16-mixed"``, ``strategy="ddp"``, or
-            ``ckpt_path`` to go on from a Lightning checkpoint.
+            ``check_val_every_n_epoch``, ``precision="bf16-mixed"``, ``strategy="ddp"``,
+            ``gradient_clip_val``, or ``ckpt_path`` to go on from a Lightning checkpoint. With a
+            ``logger`` of your own the terms are there and not in ``model.history``.
 
         Raises
         ------
@@ -154,13 +157,20 @@ class TrainingMixin(LatentModel):
         """
         if max_epochs is not None:
             check_integer("max_epochs", max_epochs, low=1)
+            max_epochs = int(max_epochs)
         check_flag("early_stopping", early_stopping)
+        _check_trainer_arguments(trainer_kwargs)
+        # Lightning takes no numbers of NumPy
+        trainer_kwargs = {
+            name: value.item() if isinstance(value, np.generic) else value
+            for name, value in trainer_kwargs.items()
+        }
         precision = trainer_kwargs.get("precision")
         if precision is not None and str(precision) not in _PRECISIONS:
             msg = f"`precision` should be one of {list(_PRECISIONS)}, found {precision!r}."
             raise ValueError(msg)
         # As they were registered for this model, and as they are now
-        self._check_data(self._validated(None))
+        self._check_data(self._validated(None, new_categories=True))
         datasplitter_kwargs = {} if datasplitter_kwargs is None else datasplitter_kwargs
         check_names("datasplitter_kwargs", datasplitter_kwargs, _SPLITTER_ARGUMENTS)
         splitter_kwargs: dict[str, Any] = {"steps_at_once": self._training_plan_cls.steps_at_once}
@@ -195,8 +205,8 @@ class TrainingMixin(LatentModel):
         ):
             if wanted and splitter.n_val == 0:
                 msg = (
-                    f"`{argument} validation cells, found none with `train_size={train_size}` and "
-                    f"`validation_size={validation_size}`. Lower `train_size`, for example to 0.9."
+                    f"`{argument} validation cells, found none with "
+                    f"{_no_validation(datasplitter_kwargs, train_size, validation_size)}"
                 )
                 raise ValueError(msg)
         check_plan_arguments(self._training_plan_cls, {} if plan_kwargs is None else plan_kwargs)
@@ -213,12 +223,14 @@ class TrainingMixin(LatentModel):
             callbacks.append(ResumableCheckpoint(checkpoint_path))
         trainer_kwargs["callbacks"] = callbacks
         # With a strategy for several devices scvi-tools passes the history on in a file.
+        plan = self._training_plan_cls(self.module, **(plan_kwargs or {}))
+        _clip_in_plan(plan, trainer_kwargs)
         with tempfile.TemporaryDirectory() as folder:
             if "strategy" in trainer_kwargs:
                 trainer_kwargs.setdefault("log_save_dir", folder)
             runner = InterruptibleTrainRunner(
                 self,
-                training_plan=self._training_plan_cls(self.module, **(plan_kwargs or {})),
+                training_plan=plan,
                 data_splitter=splitter,
                 max_epochs=max_epochs or default_max_epochs(splitter.n_steps_per_epoch),
                 accelerator=accelerator,
@@ -229,14 +241,25 @@ class TrainingMixin(LatentModel):
             if max_epochs is None and runner.trainer.world_size > 1:
                 n_steps = math.ceil(splitter.n_steps_per_epoch / runner.trainer.world_size)
                 runner.trainer.fit_loop.max_epochs = default_max_epochs(n_steps)
+            self._remember_split(splitter)
             # After an earlier training the networks are in the mode of evaluation
             self.module.train()
             try:
                 runner()
             finally:
                 self.module.eval()
-        self.cells_ = self._fingerprint(self.adata)
         self._check_not_diverged(runner.trainer)
+
+    def _remember_split(self, splitter: RoleDataSplitter) -> None:
+        """Keep which cells are trained on, and their categories; a checkpoint has them, too."""
+        self.cells_ = self._fingerprint(self.adata)
+        self.train_indices = splitter.train_idx
+        self.validation_indices = splitter.val_idx
+        self.test_indices = splitter.test_idx
+        for field, i, _, _ in registered_categories(self.registry):
+            codes = self._category_codes(field)[splitter.train_idx, i]
+            known = self.categories_[field][i]
+            self.categories_[field][i] = sorted({*known, *np.unique(codes).tolist()})
 
     def _warn_of_unseen_categories(self, train_idx: np.ndarray) -> None:
         """Warn of batches and categories of covariates of which no cell is trained on."""
@@ -296,6 +319,65 @@ class TrainingMixin(LatentModel):
                 "`plan_kwargs={'lr': 1e-4}`, or look for extreme values in the data."
             )
             raise RuntimeError(msg)
+
+
+def _no_validation(splitter_kwargs: Any, train_size: Any, validation_size: Any) -> str:
+    """End of a message on validation cells that are wanted and not there."""
+    if splitter_kwargs.get("external_indexing") is not None:
+        return "`external_indexing`. Give them as its second array."
+    return (
+        f"`train_size={train_size}` and `validation_size={validation_size}`. Lower `train_size`, "
+        "for example to 0.9."
+    )
+
+
+def _check_trainer_arguments(arguments: dict[str, Any]) -> None:
+    """Check that scvi-tools' or Lightning's trainer has the arguments that are left over.
+
+    Raises
+    ------
+    TypeError
+        When neither has.
+    """
+    known = {"ckpt_path", "trainer_config", "save_log_on_disk"}
+    for trainer in (Trainer, pl.Trainer):
+        known |= set(inspect.signature(trainer).parameters)
+    for name in arguments:
+        if name in known:
+            continue
+        msg = f"`train` has no argument `{name}`, nor has the trainer."
+        if name in ("background_indices", "target_indices"):
+            msg += " Groups are told by a column of `adata.obs`: see `setup_anndata`."
+        else:
+            ours = inspect.signature(TrainingMixin.train).parameters
+            msg += did_you_mean(name, [*ours, *known]) or " Look at its signature."
+        raise TypeError(msg)
+
+
+def _clip_in_plan(plan: VAETrainingPlan, trainer_kwargs: dict[str, Any]) -> None:
+    """Leave gradients to be clipped by a plan that takes its steps itself.
+
+    Raises
+    ------
+    ValueError
+        When such a plan is asked to take a step for several minibatches.
+    """
+    if plan.automatic_optimization:
+        return
+    if trainer_kwargs.pop("accumulate_grad_batches", 1) not in (1, None):
+        msg = (
+            "`accumulate_grad_batches` should be 1 for a contrastive model, whose loss compares "
+            "the cells of a minibatch. Raise `batch_size`."
+        )
+        raise ValueError(msg)
+    largest = trainer_kwargs.pop("gradient_clip_val", None)
+    algorithm = trainer_kwargs.pop("gradient_clip_algorithm", None)
+    if largest is not None:
+        check_number("gradient_clip_val", largest, low=0, low_included=False)
+        if algorithm not in (None, "norm", "value"):
+            msg = f"`gradient_clip_algorithm` should be 'norm' or 'value', found {algorithm!r}."
+            raise ValueError(msg)
+        plan.gradient_clip = (float(largest), algorithm)
 
 
 def _watches_validation(plan_kwargs: Any) -> bool:

@@ -94,7 +94,10 @@ def training(
     """
     history = model if isinstance(model, dict) else getattr(model, "history", None)
     if not history:
-        msg = "`model` should be trained, found no history. Run `model.train()` first."
+        remedy = "Run `model.train()` first."
+        if getattr(model, "is_trained", False):
+            remedy = "Its `logger=` has the terms: train a new model without, or look there."
+        msg = f"`model` should be trained, found no history. {remedy}"
         raise ValueError(msg)
     panels = _panels(history, terms)
     n_epochs = 1 + max(

@@ -24,6 +24,24 @@ if TYPE_CHECKING:
     from scsalient.module import ContrastiveVAEModule, Groups, LatentModule
 
 
+_KL_INSTEAD = "`kl_warmup` is the share of the training, from 0 to 1, over which KL terms reach 1."
+_PLATEAU_INSTEAD = "Only `StandardVAE` lowers its learning rate on a plateau."
+# What to take in place of arguments of scvi-tools' plan
+_INSTEAD = {
+    "n_epochs_kl_warmup": _KL_INSTEAD,
+    "n_steps_kl_warmup": _KL_INSTEAD,
+    "max_kl_weight": _KL_INSTEAD,
+    "min_kl_weight": _KL_INSTEAD,
+    "reduce_lr_on_plateau": _PLATEAU_INSTEAD,
+    "lr_factor": _PLATEAU_INSTEAD,
+    "lr_patience": _PLATEAU_INSTEAD,
+    "lr_threshold": _PLATEAU_INSTEAD,
+    "lr_scheduler_metric": _PLATEAU_INSTEAD,
+    "lr_min": _PLATEAU_INSTEAD,
+    "compile": "Compilation did not pay.",
+}
+
+
 class VAETrainingPlan(TrainingPlan):
     """scvi-tools' plan with Adam as in the paper, and schedules in fractions of training.
 
@@ -320,6 +338,8 @@ class ContrastiveTrainingPlan(VAETrainingPlan):
         # Several devices wait for the gradient of whatever may be trained.
         module.discriminator.requires_grad_(module.tc_weight > 0)
         self._discriminator_lr = discriminator_lr
+        # Largest norm or value of a gradient, and which of the two, as Lightning has them
+        self.gradient_clip: tuple[float, str | None] | None = None
         self._graphs: StepGraphs | None = None
         self._names_of_terms: tuple[str, ...] = ()
 
@@ -378,6 +398,8 @@ class ContrastiveTrainingPlan(VAETrainingPlan):
         optimizer.zero_grad()
         inference_outputs["branches"].fork()
         self.manual_backward(objective_and_theirs)
+        if self.gradient_clip is not None:
+            self.clip_gradients(optimizer, *self.gradient_clip)
         optimizer.step()
         return loss_output
 
@@ -413,8 +435,9 @@ class ContrastiveTrainingPlan(VAETrainingPlan):
 
     @property
     def _can_replay(self) -> bool:
-        # With 16-mixed the host looks at the gradients before each step
-        return self.device.type == "cuda" and self.trainer.precision in ("32-true", "bf16-mixed")
+        # With 16-mixed the host looks at the gradients before each step, as Lightning may to clip
+        recordable = self.trainer.precision in ("32-true", "bf16-mixed")
+        return self.device.type == "cuda" and recordable and self.gradient_clip is None
 
     def _replay(self, batches: Minibatches) -> Tensor:
         """Steps as recorded graphs."""
@@ -496,6 +519,10 @@ def check_plan_arguments(plan: type[VAETrainingPlan], arguments: Any) -> None:
     ValueError
         When there is an optimiser that would not be used.
     """
+    for name in arguments if isinstance(arguments, dict) else ():
+        if name in plan.without_effect and name in _INSTEAD:
+            msg = f"`plan_kwargs` has no `{name}` here. {_INSTEAD[name]}"
+            raise TypeError(msg)
     known = {
         name: None
         for cls in plan.__mro__[: plan.__mro__.index(TrainingPlan) + 1]

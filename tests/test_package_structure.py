@@ -297,11 +297,13 @@ def test_keys_do_not_repeat():
 
 
 def test_changelog_and_citation_have_this_version():
-    version = re.escape(scsalient.__version__)
+    version = scsalient.__version__
+    # Between releases changes stand under a heading without a number
+    heading = "Unreleased" if ".dev" in version else version
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
-    assert re.search(rf"^## \[{version}\]", changelog, flags=re.MULTILINE)
-    assert re.search(rf"^version: {version}$", citation, flags=re.MULTILINE)
+    assert re.search(rf"^## \[{re.escape(heading)}\]", changelog, flags=re.MULTILINE)
+    assert re.search(rf"^version: {re.escape(version)}$", citation, flags=re.MULTILINE)
 
 
 def test_readme_has_the_quick_start():

@@ -27,8 +27,9 @@ def test_version():
 def test_help_lists_the_commands():
     result = run("--help")
     assert result.exit_code == 0
-    assert "fit" in result.stdout
-    assert "demo" in result.stdout
+    assert "fit        Write both latents into a copy of a file.\n" in result.stdout
+    assert "demo       See it work on 700 blood cells.\n" in result.stdout
+    assert "reproduce  Repeat an experiment of the paper.\n" in result.stdout
 
 
 def test_help_of_fit_names_every_likelihood():
@@ -57,6 +58,18 @@ def test_wrong_usage(arguments, word):
 def test_help_of_demo_tells_what_it_replaces():
     words = " ".join(run("demo", "--help").stdout.split())
     assert "Replaces demo.h5ad and demo.png of an earlier run" in words
+
+
+@pytest.mark.parametrize("command", ["fit", "demo", "reproduce"])
+def test_help_speaks_of_values_and_not_of_types(command):
+    options = run(command, "--help").stdout.split("Options:")[1]
+    assert "<" not in options.replace("<=", "")
+    assert " N " in options
+
+
+def test_help_tells_what_the_seed_of_reproduce_is():
+    words = " ".join(run("reproduce", "--help").stdout.split())
+    assert "--seed N Seed of the first trial; each further one takes the next." in words
 
 
 @pytest.mark.parametrize("command", ["fit", "demo", "reproduce"])

@@ -18,9 +18,13 @@ app = typer.Typer(
 )
 
 # The highest seed that NumPy's global generator takes, which Lightning seeds
-Seed = Annotated[int, typer.Option(help="Seed of everything random.", min=0, max=2**32 - 1)]
+MAX_SEED = 2**32 - 1
+Seed = Annotated[
+    int, typer.Option(metavar="N", help="Seed of everything random.", min=0, max=MAX_SEED)
+]
 MaxEpochs = Annotated[
-    int | None, typer.Option(help="Epochs; by default as many as the data need.", min=1)
+    int | None,
+    typer.Option(metavar="N", help="Epochs; by default as many as the data need.", min=1),
 ]
 
 
@@ -47,17 +51,23 @@ def main(
     """
 
 
-@app.command()
+@app.command(short_help="Write both latents into a copy of a file.")
 @reports_errors
 def fit(
     input_path: Annotated[
         Path, typer.Argument(metavar="INPUT.h5ad", help="Cells by genes; never changed.")
     ],
     condition_key: Annotated[
-        str, typer.Option(help="Column of .obs that tells target from background cells.")
+        str,
+        typer.Option(
+            metavar="COLUMN", help="Column of .obs that tells target from background cells."
+        ),
     ],
     background: Annotated[
-        list[str], typer.Option(help="Category of the background (control) cells; repeatable.")
+        list[str],
+        typer.Option(
+            metavar="CATEGORY", help="Category of the background (control) cells; repeatable."
+        ),
     ],
     output: Annotated[
         Path,
@@ -65,30 +75,44 @@ def fit(
     ],
     target: Annotated[
         list[str] | None,
-        typer.Option(help="Category of the target cells; repeatable. [default: every other one]"),
+        typer.Option(
+            metavar="CATEGORY",
+            help="Category of the target cells; repeatable. [default: every other one]",
+        ),
     ] = None,
-    layer: Annotated[str | None, typer.Option(help="Layer with the values. [default: X]")] = None,
+    layer: Annotated[
+        str | None, typer.Option(metavar="LAYER", help="Layer with the values. [default: X]")
+    ] = None,
     batch_key: Annotated[
-        str | None, typer.Option(help="Column of .obs with a batch to correct for.")
+        str | None,
+        typer.Option(metavar="COLUMN", help="Column of .obs with a batch to correct for."),
     ] = None,
     likelihood: Annotated[
         str | None,
         typer.Option(
+            metavar="NAME",
             help="nb, zinb or poisson for raw counts, gaussian for normalised values, bernoulli "
-            "for values from 0 to 1. [default: nb, for images gaussian]"
+            "for values from 0 to 1. [default: nb, for images gaussian]",
         ),
     ] = None,
-    n_salient_latent: Annotated[int, typer.Option(help="Salient dimensions.")] = 10,
-    n_background_latent: Annotated[int, typer.Option(help="Background dimensions.")] = 10,
+    n_salient_latent: Annotated[
+        int, typer.Option(metavar="N", help="Dimensions of the salient latents.")
+    ] = 10,
+    n_background_latent: Annotated[
+        int, typer.Option(metavar="N", help="Dimensions of the background latents.")
+    ] = 10,
     max_epochs: MaxEpochs = None,
     train_size: Annotated[
         float,
         typer.Option(
-            help="Share of the cells to train on; the others tell whether anything is there."
+            metavar="SHARE",
+            help="Share of the cells to train on; the others tell whether anything is there.",
         ),
     ] = 0.9,
     seed: Seed = 0,
-    accelerator: Annotated[str, typer.Option(help="auto, cpu, gpu, mps or tpu.")] = "auto",
+    accelerator: Annotated[
+        str, typer.Option(metavar="NAME", help="auto, cpu, gpu, mps or tpu.")
+    ] = "auto",
     model_dir: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder to save the model in.")
     ] = None,
@@ -126,7 +150,7 @@ def fit(
     )
 
 
-@app.command()
+@app.command(short_help="See it work on 700 blood cells.")
 @reports_errors
 def demo(
     output_dir: Annotated[
@@ -146,7 +170,7 @@ def demo(
     run_demo(output_dir, seed=seed, max_epochs=max_epochs)
 
 
-@app.command()
+@app.command(short_help="Repeat an experiment of the paper.")
 @reports_errors(kept="finished trials are kept, and the same command goes on")
 def reproduce(
     figure: Annotated[
@@ -156,7 +180,12 @@ def reproduce(
             help="The experiment: grassy-mnist, rna-seq, celeba or sensitivity.",
         ),
     ],
-    trials: Annotated[int, typer.Option(help="Trainings of each setting.", min=1)] = 10,
+    trials: Annotated[
+        int,
+        typer.Option(
+            metavar="N", help="Trainings of each setting, which differ in their seed.", min=1
+        ),
+    ] = 10,
     data: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Folder with the paper's own data, where it is at hand."),
@@ -164,11 +193,19 @@ def reproduce(
     output_dir: Annotated[
         Path, typer.Option(metavar="DIR", help="Folder for the table and the figures.")
     ] = Path("scsalient_reproduce"),
-    n_jobs: Annotated[int, typer.Option(help="Processes; -1 for all cores.")] = 1,
+    n_jobs: Annotated[int, typer.Option(metavar="N", help="Processes; -1 for all cores.")] = 1,
     quick: Annotated[
         bool, typer.Option("--quick", help="Few short trials, to see that all works.")
     ] = False,
-    seed: Seed = 0,
+    seed: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            help="Seed of the first trial; each further one takes the next.",
+            min=0,
+            max=MAX_SEED,
+        ),
+    ] = 0,
 ) -> None:
     """Repeat an experiment of the paper, with its settings and with the defaults side by side.
 

@@ -36,11 +36,12 @@ def grassy_mnist(
     grass: str | os.PathLike[str] | None = None,
     seed: int = 0,
 ) -> AnnData:
-    """Handwritten digits superimposed on grass, and grass alone (Abid and Zou 2019, sec. 4.1).
+    """Handwritten digits superimposed on grass, and grass alone.
 
-    A target image is a digit, from 0 to 1, plus ``amplitude`` times a patch of grass; a background
-    image is such a patch alone. The patches of the two groups come from disjoint photographs, or
-    from the two halves of one. Nothing is downloaded unless asked for.
+    The data of section 4.1 of Abid and Zou (2019). A target image is a digit, from 0 to 1, plus
+    ``amplitude`` times a patch of grass; a background image is such a patch alone. The patches of
+    the two groups come from disjoint photographs, or from the two halves of one. Nothing is
+    downloaded unless asked for.
 
     Parameters
     ----------

@@ -65,14 +65,14 @@ def grassy_mnist(
     max_epochs: int | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Digits on grass: latents, sweeps and denoised digits (paper fig. 1 and 4, app. A and D).
+    """Digits on grass: latents, sweeps and denoised digits.
 
-    The digits 0, 1 and 2 with grass of twice their amplitude on them are the target, other
-    grass is the background. Compared are the standard VAE of two and of four latent dimensions
-    and the contrastive VAE, each with the paper's settings and with the defaults; the contrastive
-    VAE with ten salient dimensions and larger networks; that of the paper without biases, as it
-    has it for denoising; and, as the best that could be hoped for, the standard VAE of the digits
-    without grass.
+    Figures 1 and 4 and appendices A and D of the paper. The digits 0, 1 and 2 with grass of twice
+    their amplitude on them are the target, other grass is the background. Compared are the standard
+    VAE of two and of four latent dimensions and the contrastive VAE, each with the paper's settings
+    and with the defaults; the contrastive VAE with ten salient dimensions and larger networks; that
+    of the paper without biases, as it has it for denoising; and, as the best that could be hoped
+    for, the standard VAE of the digits without grass.
 
     Parameters
     ----------

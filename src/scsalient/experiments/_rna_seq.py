@@ -46,14 +46,15 @@ def rna_seq(
     max_epochs: int | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Silhouette of a known response in the latents of each method (paper fig. 5, app. F).
+    """Silhouette of a known response in the latents of each method.
 
-    The 500 most variable genes, two salient and four background dimensions. The paper contrasts
-    marrow of a leukaemia patient before and after a transplant with that of healthy donors
-    (:func:`scsalient.datasets.zheng_2017`, with ``data``); without those files the cells are
-    :func:`scsalient.datasets.pbmc_response`, real ones with a planted response, for which nothing
-    is downloaded. Compared are the standard VAE and the contrastive VAE, each
-    with the paper's settings and with the defaults, contrastive PCA and ContrastiveVI.
+    Figure 5 and appendix F of the paper. The 500 most variable genes, two salient and four
+    background dimensions. The paper contrasts marrow of a leukaemia patient before and after a
+    transplant with that of healthy donors (:func:`scsalient.datasets.zheng_2017`, with ``data``);
+    without those files the cells are :func:`scsalient.datasets.pbmc_response`, real ones with a
+    planted response, for which nothing is downloaded. Compared are the standard VAE and the
+    contrastive VAE, each with the paper's settings and with the defaults, contrastive PCA and
+    ContrastiveVI.
 
     Parameters
     ----------

@@ -85,14 +85,14 @@ def sensitivity(
     max_epochs: int | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Grassy-MNIST with other data and other sizes of the latents (paper fig. 7, app. G).
+    """Grassy-MNIST with other data and other sizes of the latents.
 
-    One thing is varied at a time, and the others are as in :func:`grassy_mnist`: the amplitude
-    of the grass in the target images, from 0 to 2 in steps of 0.25; the noise on the background
-    images, by the same steps; the share of the target images that are grass alone; the share of
-    the background images that have a digit; and the dimensions of both latents, from 1 to 6
-    each. The background of the first study keeps the amplitude of the paper. The contrastive VAE
-    has the paper's settings and the defaults.
+    Figure 7 and appendix G of the paper. One thing is varied at a time, and the others are as in
+    :func:`grassy_mnist`: the amplitude of the grass in the target images, from 0 to 2 in steps of
+    0.25; the noise on the background images, by the same steps; the share of the target images that
+    are grass alone; the share of the background images that have a digit; and the dimensions of
+    both latents, from 1 to 6 each. The background of the first study keeps the amplitude of the
+    paper. The contrastive VAE has the paper's settings and the defaults.
 
     Parameters
     ----------

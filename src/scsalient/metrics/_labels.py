@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 def silhouette(
     latent: ArrayLike, labels: ArrayLike, *, max_cells: int = 10_000, seed: int = 0
 ) -> float:
-    """Mean silhouette of labels in a latent space (Rousseeuw 1987; paper sec. 4).
+    """Mean silhouette of labels in a latent space.
+
+    The measure is Rousseeuw's (1987); section 4 of Abid and Zou (2019) uses it. It is high where
+    the cells of each label lie close together and apart from the others.
 
     Parameters
     ----------

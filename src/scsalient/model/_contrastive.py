@@ -41,21 +41,26 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
     """Contrastive variational autoencoder (Abid and Zou 2019, arXiv 1902.04601).
 
     Splits the variation of cells into salient latents ``s``, which only target cells have, and
-    background latents ``z``, which target and background cells share.
+    background latents ``z``, which target and background cells share. Register data with
+    :meth:`setup_anndata`, then :meth:`train` and :meth:`embed`; :meth:`evidence` tests whether
+    there is anything to find.
 
     Parameters
     ----------
     adata
         Data registered with :meth:`setup_anndata`.
-    n_salient_latent, n_background_latent
-        Dimensions of ``s`` and of ``z``.
+    n_salient_latent
+        Dimensions of ``s``.
+    n_background_latent
+        Dimensions of ``z``.
     n_hidden
         Width of the hidden layers.
-    n_layers, n_layers_encoder
-        Number of the hidden layers of the decoder, and of each encoder. `None` for two in the
-        salient encoder, and in the background encoder two with ``"gaussian"`` and else one. With
-        ``"conv"`` the convolutions count as one of those of an encoder; at least one dense layer
-        follows them.
+    n_layers
+        Hidden layers of the decoder.
+    n_layers_encoder
+        Hidden layers of each encoder. `None`: two in the salient encoder; in the background
+        encoder two with ``"gaussian"``, otherwise one. With ``"conv"`` the two convolutions count
+        as one of them, and at least one dense layer follows.
     likelihood
         ``"nb"``, ``"zinb"`` or ``"poisson"`` for raw counts, ``"gaussian"`` for normalised
         data, ``"bernoulli"`` for values from 0 to 1. `None` for ``"nb"``, with images
@@ -76,11 +81,13 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
         Whether linear maps have an offset. Without it a latent of zero decodes to zero, which
         the paper uses for denoising; batch and covariates still shift the outcome. `None` for an
         offset, and none with images of likelihood ``"gaussian"`` and no batch normalisation.
-    dropout_rate, use_batch_norm
-        Dropout and batch normalisation in the hidden layers.
+    dropout_rate
+        Share of the hidden units that are dropped in training; 0 for none.
+    use_batch_norm
+        Whether the hidden layers have batch normalisation.
     use_layer_norm
-        Layer normalisation in the hidden layers of the encoders; `None` for it in the salient
-        encoder, and with ``"gaussian"`` in the background encoder as well.
+        Whether the hidden layers of the encoders have layer normalisation. `None`: the salient
+        encoder has, the background encoder only with ``"gaussian"``.
     gaussian_variance
         Variance of ``"gaussian"``: learned for each variable, or fixed at 1 (squared error, as
         in the paper).
@@ -230,7 +237,26 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
 
     @property
     def roles(self) -> ConditionRoles:
-        """Condition column and the role of each of its categories, as registered."""
+        """Condition column and the role of each of its categories, as registered.
+
+        Returns
+        -------
+        A record with
+
+        ``condition_key``
+            The column of ``.obs`` with the condition.
+        ``background``
+            Its categories whose cells are background, a tuple.
+        ``target``
+            Those whose cells are target, or `None` where every other category is.
+        ``known``
+            All categories that had cells when the data were registered.
+        ``role_of(category)``
+            The role of a category: 0 for background, 1 for target, 2 for neither. One that had no
+            cells then is a target.
+        ``of(adata)``
+            The roles of all cells of data with that column, shape ``(n_cells,)``.
+        """
         fields = self.registry["field_registries"]
         return roles_from_registry(fields[_keys.TENSOR_ROLE]["state_registry"])
 
@@ -271,9 +297,11 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
         size_factor_key
             Column of ``.obs`` with size factors, in any unit, used instead of the total of each
             cell.
-        categorical_covariate_keys, continuous_covariate_keys
-            Further columns of ``.obs`` that encoders and decoder condition on. Continuous ones are
-            standardised inside the model, by the cells that it is made with.
+        categorical_covariate_keys
+            Further columns of ``.obs`` with categories that encoders and decoder condition on.
+        continuous_covariate_keys
+            Further columns of ``.obs`` with numbers that encoders and decoder condition on. They
+            are standardised inside the model, by the cells that it is made with.
         **kwargs
             For scvi-tools, when it loads a model.
 
@@ -290,7 +318,8 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
         Warns
         -----
         UserWarning
-            When the batch or a covariate coincides with the condition, or a group is tiny.
+            When the batch or a covariate coincides with the condition, or a group has fewer than
+            20 cells.
 
         Returns
         -------
@@ -372,13 +401,20 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
         Returns
         -------
         Shape ``(n_cells, n_latent)``; ``(n_samples, n_cells, n_latent)`` for more than one
-        draw; two such arrays, mean and variance, with ``return_dist=True``. What the encoder
-        says of background cells' ``s`` is returned as it is, near zero if training worked.
+        draw; two such arrays, mean and variance, with ``return_dist=True``. The decoder takes
+        ``s`` of background cells for zero. The encoder gives them one all the same, which training
+        pulls towards zero, and it is returned as it is.
 
         Raises
         ------
+        KeyError
+            When ``adata`` lacks a layer or a column of the registration.
+        TypeError
+            When ``adata`` is not an AnnData, or a number is of the wrong type.
         ValueError
-            When ``kind`` is unknown, or draws are asked for together with the mean.
+            When ``kind`` is unknown, draws are asked for together with the mean, ``indices`` are
+            out of range, or ``adata`` has other genes, another order of them, batches or
+            categories unseen in training, or values that do not fit the likelihood.
         """
         if kind not in _KINDS:
             msg = f"`kind` should be 'salient' or 'background', found {kind!r}."
@@ -399,16 +435,18 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
         Parameters
         ----------
         adata
-            Data to embed; `None` for those of the model.
+            Data to embed; `None` for those of the model. Other data are registered on the fly.
         batch_size
-            Cells at a time.
+            Cells at a time; `None` for ``scvi.settings.batch_size``.
 
         Returns
         -------
         `None`. Writes
 
         ``.obsm["X_cvae_salient"]``
-            Salient latents, shape ``(n_cells, n_salient_latent)``.
+            Salient latents, shape ``(n_cells, n_salient_latent)``. The decoder takes those of
+            background cells for zero; here is what the encoder gives them, which training pulls
+            towards zero.
         ``.obsm["X_cvae_background"]``
             Background latents, shape ``(n_cells, n_background_latent)``.
         ``.uns["cvae"]``
@@ -416,8 +454,14 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
 
         Raises
         ------
+        KeyError
+            When ``adata`` lacks a layer or a column of the registration.
+        TypeError
+            When ``adata`` is not an AnnData, or ``batch_size`` not an integer.
         ValueError
-            When the condition was changed after it was registered.
+            When the condition was changed after it was registered, or ``adata`` has other genes,
+            another order of them, batches or categories unseen in training, or values that do not
+            fit the likelihood.
         """
         adata = self._validated(adata)
         # By the names that the categories have now, and as the column writes them
@@ -460,14 +504,17 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
         library_size: float | Literal["observed"] = 1e4,
         batch_size: int | None = None,
     ) -> np.ndarray:
-        """Data with one of the two latents only (paper sec. 3, task 3).
+        """Decode cells with only one of their two latents.
+
+        This is task 3 of the paper (section 3).
 
         Parameters
         ----------
         adata
             Data; `None` for those of the model.
         keep
-            Latent to keep. ``"background"`` shows cells as if they had not responded.
+            Latent to keep: ``"salient"``, or ``"background"``, which shows cells as if they had not
+            responded.
         method
             ``"zero"``: decode with the other latent at zero, as the paper does with networks
             without biases (``use_bias=False``); with biases, what is kept comes on top of an
@@ -484,7 +531,7 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
             size factor was registered, totals are about that, and with ``"zinb"`` they are before
             dropout.
         batch_size
-            Cells at a time.
+            Cells at a time; `None` for ``scvi.settings.batch_size``.
 
         Returns
         -------
@@ -493,8 +540,15 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
 
         Raises
         ------
+        KeyError
+            When ``adata`` lacks a layer or a column of the registration.
+        TypeError
+            When ``adata`` is not an AnnData, or ``batch_size`` not an integer.
         ValueError
-            When an argument is not one of its values.
+            When ``keep`` or ``method`` is unknown, ``batch`` is not one that was registered and
+            seen in training, ``library_size`` is not positive, ``indices`` are out of range, or
+            ``adata`` has other genes, another order of them, batches or categories unseen in
+            training, or values that do not fit the likelihood.
         """
         if keep not in _KINDS:
             msg = f"`keep` should be 'salient' or 'background', found {keep!r}."
@@ -530,7 +584,9 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
         batch: Hashable | None = None,
         library_size: float | Literal["observed"] = 1e4,
     ) -> AnnData:
-        """Decode a grid over the salient latents, with ``z = 0`` (paper sec. 3, task 2).
+        """Decode a grid over the salient latents, with the background latents at zero.
+
+        This is task 2 of the paper (section 3).
 
         Parameters
         ----------
@@ -576,7 +632,9 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
         library_size: float | Literal["observed"] = "observed",
         give_mean: bool = False,
     ) -> AnnData:
-        """Draw new cells from the prior; the same ones again where ``scvi.settings.seed`` is set.
+        """Draw new cells from the prior.
+
+        Where ``scvi.settings.seed`` is set, each call draws the same ones.
 
         Parameters
         ----------

@@ -29,12 +29,12 @@ class CriticismMixin(LatentModel):
         n_samples: int = 1,
         batch_size: int | None = None,
     ) -> float | np.ndarray:
-        """Evidence lower bound of cells, in nats per cell (paper eq. 3 and 4).
+        """Evidence lower bound (ELBO) of cells, in nats per cell.
 
-        As in scvi-tools, higher is better; ``model.history["elbo_train"]`` has the other sign.
-        In a contrastive model background cells count with ``s = 0`` and without the salient KL
-        term. The likelihood is that of the values that the model sees: images from 0 to 255 count
-        as 0 to 1.
+        Equations 3 and 4 of the paper. As in scvi-tools, higher is better;
+        ``model.history["elbo_train"]`` has the other sign. In a contrastive model background cells
+        count with ``s = 0`` and without the salient KL term. The likelihood is that of the values
+        that the model sees: images from 0 to 255 count as 0 to 1.
 
         Parameters
         ----------

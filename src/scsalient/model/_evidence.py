@@ -164,9 +164,31 @@ class EvidenceMixin(LatentModel):
 
         Returns
         -------
-        The result: ``found``, ``verdict``, ``p_value``, the mean gains ``target_gain`` and
-        ``background_gain``, and the gains of the cells ``target_gains`` and
-        ``background_gains``. Print it for a sentence.
+        The outcome. Print it for one sentence with the numbers. It has
+
+        ``found``
+            Whether the salient latents hold something that only target cells have: `True` if
+            there are enough cells, the p-value is at most ``level``, and one of the two means of
+            the target cells is positive.
+        ``verdict``
+            The same in a sentence: "Found", "Nothing found" or "Cannot tell", and what to do.
+        ``p_value``
+            Share of the exchanges with at least as large a difference, that of the data counted
+            in.
+        ``target_gain``, ``background_gain``
+            Mean gain of the held-out target and background cells, in nats.
+        ``target_gains``, ``background_gains``
+            Gain of each of these cells, shapes ``(n_target,)`` and ``(n_background,)``.
+        ``enough_cells``
+            Whether at least 20 held-out cells of each role can be exchanged, and enough for a
+            p-value as small as ``level``.
+        ``n_exchangeable``
+            Numbers of held-out target and background cells that share batch and categorical
+            covariates with cells of the other role.
+        ``smallest_p_value``
+            The smallest p-value that these cells and exchanges could give.
+        ``level``
+            The level that was asked for.
 
         Raises
         ------

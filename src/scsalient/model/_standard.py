@@ -237,7 +237,9 @@ continuous_covariate_keys
         library_size: float | Literal["observed"] = "observed",
         give_mean: bool = False,
     ) -> AnnData:
-        """Draw new cells from the prior; the same ones again where ``scvi.settings.seed`` is set.
+        """Draw new cells from the prior.
+
+        Where ``scvi.settings.seed`` is set, each call draws the same ones.
 
         Parameters
         ----------

@@ -93,8 +93,11 @@ class TrainingMixin(LatentModel):
         Parameters
         ----------
         max_epochs
-            Epochs; `None` for 50, but at least 200 and at most about 8,000 optimiser steps.
-        accelerator, devices
+            Epochs. `None` for 50; more if that is fewer than 200 optimiser steps, fewer if it is
+            more than about 8,000, but never fewer than 10 epochs.
+        accelerator
+            As in :class:`lightning.pytorch.Trainer`.
+        devices
             As in :class:`lightning.pytorch.Trainer`. Several devices share each minibatch out, and
             need ``scvi.settings.seed``.
         train_size
@@ -128,9 +131,15 @@ class TrainingMixin(LatentModel):
             there are none. ``external_indexing``: positions of the cells to train on, to validate
             on and of the test set, as in scvi-tools, for instance to hold out whole donors.
         plan_kwargs
-            Arguments of the training plan: ``lr`` (1e-3), ``kl_warmup``, the share of the training
-            over which the KL terms reach their weight (0.1), ``weight_averaging``, the share at its
-            end over which the weights are averaged (0.3; 0 keeps the last ones), and others.
+            Arguments of the training plan: ``lr`` (1e-3); ``weight_decay`` (0) and ``eps`` (1e-8)
+            of Adam; ``kl_warmup`` (0.1), the share of the training over which the KL terms reach
+            their weight; ``weight_averaging`` (0.3), the share at its end over which the weights
+            are averaged, 0 to keep the last ones; ``optimizer`` and ``optimizer_creator`` as in
+            :class:`scvi.train.TrainingPlan`. A contrastive model also has ``penalty_warmup`` (0),
+            the share over which the other terms reach their weight, and ``discriminator_lr``
+            (1e-3). Only :class:`~scsalient.StandardVAE` has ``reduce_lr_on_plateau`` and what
+            belongs to it (``lr_factor``, ``lr_patience``, ``lr_threshold``,
+            ``lr_scheduler_metric``, ``lr_min``), as in scvi-tools.
         **trainer_kwargs
             Further arguments of :class:`scvi.train.Trainer`, for instance ``callbacks``,
             ``check_val_every_n_epoch``, ``precision="bf16-mixed"``, ``strategy="ddp"``,

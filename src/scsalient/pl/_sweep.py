@@ -43,12 +43,12 @@ def sweep(
     return_fig: bool | None = None,
     **kwargs: Any,
 ) -> Any:
-    """What the decoder makes of a grid over one or two latents (paper sec. 3, task 2).
+    """Draw what the decoder makes of a grid over one or two latents.
 
-    Images are drawn at their place in the grid, the first latent to the right and the second
-    upwards. Of expression the genes are drawn that change most: over one latent as the rows of a
-    heat map, over two with a heat map each, as the change from the point of the grid that is
-    closest to zero.
+    This is task 2 of the paper (section 3). Images are drawn at their place in the grid, the first
+    latent to the right and the second upwards. Of expression the genes are drawn that change most:
+    over one latent as the rows of a heat map, over two with a heat map each, as the change from the
+    point of the grid that is closest to zero.
 
     Parameters
     ----------

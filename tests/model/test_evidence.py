@@ -10,7 +10,14 @@ from anndata import AnnData
 
 from factories import make_counts, make_model, make_trained
 from scsalient import ContrastiveVAE
-from scsalient.model._evidence import SalientEvidence, _exchanges, _p_value, _scores, _strata
+from scsalient.model._evidence import (
+    SalientEvidence,
+    _exchanges,
+    _p_value,
+    _scores,
+    _strata,
+    _weights,
+)
 
 ONE_BATCH = np.zeros(8, dtype=int)
 # About 900 steps
@@ -152,6 +159,31 @@ def test_what_can_be_exchanged():
     assert counts == (3, 3)
     # Three choose two, and three choose one
     assert n_exchanges == pytest.approx(9)
+
+
+def test_gains_are_compared_within_strata():
+    n = 200
+    strata = np.repeat([0, 1, 2], [n, n, 50])
+    is_target = np.concatenate([np.arange(n) < 160, np.arange(n) < 40, np.ones(50, dtype=bool)])
+    rng = np.random.default_rng(0)
+    # Cells of the second batch gain more, and so do target cells; the third has no others
+    gains = np.choose(strata, [0.3, 6.0, 50.0]) + 0.8 * is_target + rng.normal(0, 0.1, len(strata))
+    weights = _weights(is_target, strata)
+    evidence = SalientEvidence(
+        gains[is_target],
+        gains[~is_target],
+        1e-4,
+        0.01,
+        n_exchangeable=(200, 200),
+        smallest_p_value=1e-4,
+        target_weights=weights[is_target],
+        background_weights=weights[~is_target],
+    )
+    assert evidence.found
+    assert evidence.target_gain == pytest.approx(0.8 * 1.1 + 0.2 * 6.8, abs=0.05)
+    assert evidence.target_gain - evidence.background_gain == pytest.approx(0.8, abs=0.05)
+    assert weights[strata == 2].sum() == 0
+    assert np.isnan(_evidence(np.array([]), np.array([]), 1.0).target_gain)
 
 
 def test_one_exchangeable_target_cell_tells_nothing():

@@ -330,13 +330,39 @@ def test_penalties_warm_up_in_fractions_of_training():
     np.testing.assert_allclose([w["kl_weight"] for w in found], [0, 0.5, 1, 1, 1])
 
 
-def test_the_discriminator_has_a_learning_rate_of_its_own():
+def test_discriminator_and_dispersions_have_learning_rates_of_their_own():
     module = make_model().module
-    plan = ContrastiveTrainingPlan(module, lr=1e-2, discriminator_lr=1e-4, weight_decay=0.1)
-    ours, theirs = plan.configure_optimizers().param_groups
+    own = {"discriminator_lr": 1e-4, "dispersion_lr": 0.2}
+    plan = ContrastiveTrainingPlan(module, lr=1e-2, weight_decay=0.1, **own)
+    ours, dispersions, theirs = plan.configure_optimizers().param_groups
     assert (ours["lr"], ours["weight_decay"]) == (1e-2, 0.1)
+    assert (dispersions["lr"], dispersions["weight_decay"]) == (0.2, 0.0)
+    assert [id(p) for p in dispersions["params"]] == [id(module.likelihood.log_inverse_dispersion)]
     assert (theirs["lr"], theirs["weight_decay"]) == (1e-4, 0.0)
     assert len(theirs["params"]) == len(list(module.discriminator.parameters()))
+    n_parameters = sum(len(group["params"]) for group in (ours, dispersions, theirs))
+    assert n_parameters == len(list(module.parameters()))
+
+
+def test_the_gaussian_variance_has_the_usual_learning_rate():
+    plan = ContrastiveTrainingPlan(make_model(likelihood="gaussian").module)
+    assert [group["lr"] for group in plan.configure_optimizers().param_groups] == [1e-3, 1e-3]
+
+
+@pytest.mark.parametrize("make", [make_model, make_standard])
+def test_dispersions_are_learned_from_any_start(make):
+    learned = []
+    for start in (-1.0, 3.0):
+        scvi.settings.seed = 0
+        # Of a variance of about ten times the mean
+        rate = np.random.default_rng(0).gamma(0.5, 20.0, size=(200, 12))
+        adata = make_counts(100, 100)
+        adata.X = np.random.default_rng(1).poisson(rate).astype(np.float32) + 1
+        model = make(adata)
+        torch.nn.init.constant_(model.module.likelihood.log_inverse_dispersion, start)
+        model.train(**QUIET)
+        learned.append(model.module.likelihood.log_inverse_dispersion.detach().numpy())
+    assert np.abs(learned[0] - learned[1]).mean() < 1.0
 
 
 def test_validation_takes_the_weights_at_the_end_of_its_epoch():

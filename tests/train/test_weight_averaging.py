@@ -57,7 +57,7 @@ def mean_of(several):
 
 
 @pytest.mark.parametrize("make", [make_model, make_standard])
-@pytest.mark.parametrize(("share", "n_averaged"), [(None, 0.3), (0.5, 0.5), (1.0, 1.0)])
+@pytest.mark.parametrize(("share", "n_averaged"), [(None, 0.3), (0.5, 0.5), (0.7, 0.7), (1.0, 1.0)])
 def test_the_mean_over_the_last_steps_is_kept(make, share, n_averaged):
     plan = None if share is None else {"weight_averaging": share}
     model, seen = trained(10, make=make, plan=plan)

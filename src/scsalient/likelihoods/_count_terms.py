@@ -275,7 +275,10 @@ class _All:
         return vector
 
     def gamma(self, theta: Tensor) -> tuple[Tensor, Tensor]:
-        return _gamma(self.x, theta)
+        if self.x.device.type == "mps":
+            # Which has no double precision
+            return _gamma(self.x, theta)
+        return _gamma_in_double(self.x, theta, torch.promote_types(self.x.dtype, theta.dtype))
 
     def replace_(self, matrix: Tensor, values: Tensor) -> Tensor:
         return torch.where(self.x > 0, values, matrix)

@@ -49,6 +49,8 @@ class SalientEvidence:
         with cells of the other role: no others can tell anything.
     smallest_p_value
         What the p-value would be if no other exchange had so large a difference.
+    target_weights, background_weights
+        How much each cell counts in the mean gains; `None` for the same.
     """
 
     target_gains: np.ndarray
@@ -57,16 +59,21 @@ class SalientEvidence:
     level: float
     n_exchangeable: tuple[int, int]
     smallest_p_value: float
+    target_weights: np.ndarray | None = None
+    background_weights: np.ndarray | None = None
 
     @property
     def target_gain(self) -> float:
-        """Mean gain of target cells in nats."""
-        return float(self.target_gains.mean()) if len(self.target_gains) else float("nan")
+        """Mean gain in nats of the target cells that can be exchanged, of all if none can."""
+        return _mean(self.target_gains, self.target_weights)
 
     @property
     def background_gain(self) -> float:
-        """Mean gain of background cells in nats; what comes about without a response."""
-        return float(self.background_gains.mean()) if len(self.background_gains) else float("nan")
+        """The same of background cells, the batches weighed as among the target cells.
+
+        It is what comes about without a response.
+        """
+        return _mean(self.background_gains, self.background_weights)
 
     @property
     def enough_cells(self) -> bool:
@@ -78,7 +85,8 @@ class SalientEvidence:
         """Whether the salient latents hold something that only target cells have."""
         if not self.enough_cells or self.p_value > self.level:
             return False
-        return bool((_scores(self.target_gains).mean(0) > 0).any())
+        scores = _scores(self.target_gains).T
+        return any(_mean(score, self.target_weights) > 0 for score in scores)
 
     @property
     def verdict(self) -> str:
@@ -176,7 +184,8 @@ class EvidenceMixin(LatentModel):
             Share of the exchanges with at least as large a difference, that of the data counted
             in.
         ``target_gain``, ``background_gain``
-            Mean gain of the held-out target and background cells, in nats.
+            Mean gain in nats of the held-out target and background cells that can be exchanged,
+            each batch weighed as among the target cells.
         ``target_gains``, ``background_gains``
             Gain of each of these cells, shapes ``(n_target,)`` and ``(n_background,)``.
         ``enough_cells``
@@ -240,6 +249,7 @@ class EvidenceMixin(LatentModel):
         gains, is_target, strata = gains[used], is_target[used], _strata(codes[used])
         p_value = _p_value(gains, is_target, strata, n_permutations=n_permutations, seed=seed)
         n_exchangeable, n_exchanges = _exchanges(is_target, strata)
+        weights = _weights(is_target, strata)
         return SalientEvidence(
             gains[is_target],
             gains[~is_target],
@@ -247,6 +257,8 @@ class EvidenceMixin(LatentModel):
             level,
             n_exchangeable=n_exchangeable,
             smallest_p_value=max(1 / (n_permutations + 1), 1 / n_exchanges),
+            target_weights=weights[is_target],
+            background_weights=weights[~is_target],
         )
 
     def _held_out(self) -> np.ndarray:
@@ -351,6 +363,28 @@ def _exchanges(is_target: np.ndarray, strata: np.ndarray) -> tuple[tuple[int, in
     logarithm = gammaln(n + 1) - gammaln(n_target + 1) - gammaln(n_background + 1)
     counts = int(n_target[mixed].sum()), int(n_background[mixed].sum())
     return counts, float(np.exp(min(logarithm.sum(), 100.0)))
+
+
+def _weights(is_target: np.ndarray, strata: np.ndarray) -> np.ndarray:
+    """How much cells count in the mean of their role, shape ``(n_cells,)``.
+
+    Only those that can be exchanged do, and background cells of a stratum together as much as its
+    target cells.
+    """
+    n_target = np.bincount(strata, weights=is_target)
+    n_background = np.bincount(strata) - n_target
+    of_target = (n_background > 0).astype(float)
+    of_background = n_target / np.maximum(n_background, 1)
+    return np.where(is_target, of_target[strata], of_background[strata])
+
+
+def _mean(values: np.ndarray, weights: np.ndarray | None) -> float:
+    """Mean, of all the same where no weight is above zero; NaN of nothing."""
+    if not len(values):
+        return float("nan")
+    if weights is not None and not weights.any():
+        weights = None
+    return float(np.average(values, weights=weights))
 
 
 def _scores(gains: np.ndarray) -> np.ndarray:

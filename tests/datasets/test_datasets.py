@@ -190,3 +190,11 @@ def test_a_download_that_is_locked_stays(tmp_path, monkeypatch):
     with pytest.raises(BlockingIOError):
         datasets.kang_2018(cache_dir=tmp_path)
     assert file.exists()
+
+
+def test_simulated_cells_do_not_respond_to_nothing():
+    adata = datasets.simulate(100, n_genes=20, effect=0.0, n_batches=3)
+    assert set(adata.obs["response"]) == {"control", "non-responder"}
+    assert not adata.obs["response_strength"].any()
+    truth = adata.uns["truth"]
+    assert (truth["n_cells"], truth["n_batches"], truth["responder_fraction"]) == (100, 3, 0.5)

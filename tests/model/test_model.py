@@ -266,6 +266,22 @@ def test_sweep_covers_the_grid(trained):
     assert near.obs["salient_0"].nunique() == 5
 
 
+def test_new_cells_of_a_batch_have_its_totals_and_say_what_they_were_given():
+    adata = make_counts(plate=np.tile(["p", "q", "q"], 100)[:100])
+    thin = (adata.obs["batch"] == "a").to_numpy()
+    adata.X = sparse.csr_matrix(adata.X.toarray() * np.where(thin, 1, 50)[:, None])
+    setup = {"batch_key": "batch", "categorical_covariate_keys": ["plate"]}
+    model = make_trained(adata, setup=setup)
+    totals = np.asarray(adata.X.sum(1)).ravel()
+    for batch, theirs in (("a", totals[thin]), ("b", totals[~thin])):
+        made = model.generate(50, batch=batch)
+        assert theirs.min() / 3 < np.asarray(made.X.sum(1)).mean() < theirs.max() * 3
+        assert set(made.obs["batch"]) == {batch}
+        assert set(made.obs["plate"]) == {"p", "q"}
+        assert list(made.obs) == ["batch", "plate", "role"]
+    assert set(model.generate(50).obs["batch"]) == {"a", "b"}
+
+
 def test_generate_draws_counts_with_the_libraries_of_the_data(trained):
     scvi.settings.seed = 0
     made = trained.generate(500)

@@ -80,8 +80,13 @@ def simulate(
     ValueError
         When a size, share or scale is out of range.
     """
-    sizes = {"n_cells": n_cells, "n_genes": n_genes, "n_cell_types": n_cell_types}
-    for name, size in (sizes | {"n_batches": n_batches}).items():
+    sizes = {
+        "n_cells": n_cells,
+        "n_genes": n_genes,
+        "n_cell_types": n_cell_types,
+        "n_batches": n_batches,
+    }
+    for name, size in sizes.items():
         check_integer(name, size, low=1)
     shares = {"target_fraction": target_fraction, "responder_fraction": responder_fraction}
     for name, share in shares.items():
@@ -96,7 +101,8 @@ def simulate(
     rng = np.random.default_rng(seed)
 
     is_target = rng.permutation(n_cells) < round(target_fraction * n_cells)
-    responds = is_target & (rng.random(n_cells) < responder_fraction)
+    # Nothing to respond with where the effect is zero
+    responds = is_target & (rng.random(n_cells) < responder_fraction) & (effect > 0)
     strength = np.where(responds, rng.uniform(0.7, 1.3, n_cells), 0.0)
     cell_type = rng.integers(n_cell_types, size=n_cells)
     batch = rng.integers(n_batches, size=n_cells)
@@ -148,6 +154,9 @@ def simulate(
     one_hot = np.eye(n_cell_types)[cell_type]
     adata.obsm[_keys.OBSM_TRUE_BACKGROUND] = np.hstack([one_hot, factors])
     adata.uns[_keys.UNS_TRUTH] = {
+        **{name: int(size) for name, size in sizes.items()},
+        "n_background_factors": int(n_background_factors),
+        **shares,
         "effect": effect,
         "batch_effect": batch_effect,
         "library_size": library_size,

@@ -86,12 +86,20 @@ def leakage(latent: ArrayLike, labels: ArrayLike, *, n_splits: int = 5, seed: in
 
     Returns
     -------
-    At most 1; slightly below 0 is chance too.
+    At most 1; around 0 is chance.
 
     Raises
     ------
     ValueError
         As in :func:`silhouette`, or when a label has too few cells.
+
+    Notes
+    -----
+    The *condition* of cells that a contrastive model was trained on is a special case. The
+    discrepancy makes the background latents of both groups alike in these very cells, so that the
+    result is too low, and below 0 with few cells. Ask cells that it was not trained on, for
+    instance those at ``model.validation_indices`` or in other data, of which there should be some
+    hundred.
     """
     values, codes = _checked(latent, labels)
     counts = np.bincount(codes)

@@ -90,7 +90,9 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
         encoder has, the background encoder only with ``"gaussian"``.
     gaussian_variance
         Variance of ``"gaussian"``: learned for each variable, or fixed at 1 (squared error, as
-        in the paper).
+        in the paper). It starts at 1 and follows slowly, with the learning rate of the networks:
+        the weights of the other terms were chosen so, and a default training ends well above the
+        variance that is left.
     discriminator
         Classifier behind the total correlation term. ``"logistic"`` is the paper's, which
         cannot see any dependence; it is there to reproduce the paper.
@@ -106,17 +108,18 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
     transplant_weight
         Weight of the transplant: the decoder adds the effect of a target cell's ``s`` to
         background cells, and the salient encoder should find that ``s`` again (its negative log
-        density, in nats), whatever else varies.
+        density, in nats and up to a constant), whatever else varies.
 
     Notes
     -----
     The default weights and length of training were chosen on the Kang data, with the Gaussian and
     the negative binomial likelihood, on the bundled PBMC data and on simulated cells. The
-    bandwidths of the discrepancy grow with the number of background dimensions, so that its
-    weight need not. A strong signal with many background dimensions, such as images, may need a
-    larger one. Images, data with ``.uns["image"]``, have the defaults of
-    :data:`scsalient.images.DEFAULTS`, which were chosen on digits on grass; where what is salient
-    depends on the rest, as glasses on the turn of a head, choose ``decoder="joint"``.
+    bandwidths of the discrepancy grow with the number of background dimensions, and a difference
+    in one of them weighs less the more there are: a strong signal with many background
+    dimensions, such as images, may need a larger weight. Images, data with ``.uns["image"]``,
+    have the defaults of :data:`scsalient.images.DEFAULTS`, which were chosen on digits on grass;
+    where what is salient depends on the rest, as glasses on the turn of a head, choose
+    ``decoder="joint"``.
 
     Examples
     --------
@@ -646,8 +649,8 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
             Batch to decode in; `None` to draw it, with the covariates, from cells of that role.
         library_size
             For counts: expected total of each cell, or ``"observed"`` to draw it from cells of
-            that role. Where a size factor was registered, totals are about that, and with
-            ``"zinb"`` they are before dropout.
+            that role, and of ``batch`` where that has some. Where a size factor was registered,
+            totals are about that, and with ``"zinb"`` they are before dropout.
         give_mean
             Whether to return expected values rather than draws from the likelihood; with
             ``"zinb"``, those of counts that are not lost.
@@ -656,7 +659,8 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
         -------
         New cells in the units of the data, shape ``(n, n_vars)``, with their latents in
         ``.obsm["X_cvae_background"]`` and, for targets, ``.obsm["X_cvae_salient"]``, and
-        ``.obs["role"]``. Images come with their ``.uns["image"]``.
+        ``.obs["role"]``. Batch and covariates that they were decoded with are in the columns of
+        ``.obs`` that were registered. Images come with their ``.uns["image"]``.
 
         Raises
         ------

@@ -31,10 +31,14 @@ class CriticismMixin(LatentModel):
     ) -> float | np.ndarray:
         """Evidence lower bound (ELBO) of cells, in nats per cell.
 
-        Equations 3 and 4 of the paper. As in scvi-tools, higher is better;
-        ``model.history["elbo_train"]`` has the other sign. In a contrastive model background cells
-        count with ``s = 0`` and without the salient KL term. The likelihood is that of the values
-        that the model sees: images from 0 to 255 count as 0 to 1.
+        Equations 3 and 4 of the paper. As in scvi-tools, higher is better, and the history has the
+        other sign. Its ``elbo_validation`` is a mean over the validation cells;
+        ``elbo_train`` is one over minibatches, in which cells of the smaller group come several
+        times an epoch, so that the two cannot be compared where the groups differ. In a
+        contrastive model background cells count with ``s = 0`` and without the salient KL term,
+        cells of neither group as targets do. The likelihood is that of the values that the model
+        sees: images from 0 to 255 count as 0 to 1. For ``"bernoulli"`` with values between 0 and 1
+        it is no density, and its ELBO cannot be compared with that of another likelihood.
 
         Parameters
         ----------

@@ -16,6 +16,7 @@ from scvi import REGISTRY_KEYS
 from scsalient import _keys
 from scsalient._arguments import check_integer
 from scsalient.model._base import LatentModel
+from scsalient.model._fields import column_names
 from scsalient.nn import Covariates
 
 if TYPE_CHECKING:
@@ -48,10 +49,10 @@ class DecodingMixin(LatentModel):
             raise ValueError(msg)
         return code
 
-    def _reference_rows(
+    def _reference_cells(
         self, n: int, batch: Hashable | None, rng: np.random.Generator, indices: np.ndarray | None
-    ) -> tuple[Covariates, Tensor]:
-        """Covariates and library sizes for ``n`` made-up cells, drawn from real ones."""
+    ) -> np.ndarray:
+        """Positions of real cells whose covariates and library sizes made-up ones take."""
         if self.adata is None:
             msg = (
                 "Covariates and library sizes of new cells are drawn from the model's data, found "
@@ -59,7 +60,18 @@ class DecodingMixin(LatentModel):
             )
             raise ValueError(msg)
         self._validated(None)
-        picked = rng.choice(self.adata.n_obs if indices is None else indices, size=n)
+        code = self._batch_code(batch)
+        pool = np.arange(self.adata.n_obs) if indices is None else indices
+        if code is not None:
+            # Totals differ between batches
+            of_batch = pool[self._category_codes(REGISTRY_KEYS.BATCH_KEY)[pool, 0] == code]
+            pool = of_batch if len(of_batch) else pool
+        return rng.choice(pool, size=n)
+
+    def _reference_rows(
+        self, picked: np.ndarray, batch: Hashable | None
+    ) -> tuple[Covariates, Tensor]:
+        """Covariates and library sizes of cells, in their batch or in another."""
         tensors = [
             {
                 key: value
@@ -159,7 +171,9 @@ class DecodingMixin(LatentModel):
         latent[:, dims] = torch.as_tensor(grid, dtype=latent.dtype, device=latent.device)
         # One and the same cell at every point, so that only the latent differs.
         rng = np.random.default_rng(0)
-        covariates, library = self._reference_rows(1, batch, rng, None)
+        covariates, library = self._reference_rows(
+            self._reference_cells(1, batch, rng, None), batch
+        )
         n = len(grid)
         # The only latents are neither
         name = kind if len(self.module.n_latent) > 1 else "latent"
@@ -181,6 +195,21 @@ class DecodingMixin(LatentModel):
         if self._image is not None:
             adata.uns[_keys.UNS_IMAGE] = self._image.to_uns()
         return adata
+
+    def _borrowed(self, picked: np.ndarray, batch: Hashable | None) -> pd.DataFrame:
+        """Batch and covariates of made-up cells, in columns as those they are taken from."""
+        arguments = self.registry["setup_args"]
+        names = column_names(self.registry)
+        borrowed = [
+            name
+            for name in dict.fromkeys(names)
+            if name not in (arguments.get("condition_key"), arguments.get("size_factor_key"))
+        ]
+        obs = self.adata.obs[borrowed].iloc[picked].copy()
+        obs.index = [f"generated_{i}" for i in range(len(picked))]
+        if batch is not None:
+            obs[arguments["batch_key"]] = batch
+        return obs
 
     @torch.inference_mode()
     def _generate(
@@ -208,11 +237,12 @@ class DecodingMixin(LatentModel):
         # Distributions draw from the global generator: seed it, and leave it as it was.
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
-            covariates, library = self._reference_rows(n, batch, rng, indices)
+            picked = self._reference_cells(n, batch, rng, indices)
+            covariates, library = self._reference_rows(picked, batch)
             values = self._decoded(
                 latents, covariates, self._library_or(library, library_size), draw=not give_mean
             )
-        made = self._made(values, pd.DataFrame(index=[f"generated_{i}" for i in range(n)]))
+        made = self._made(values, self._borrowed(picked, batch))
         for kind, latent in latents.items():
             made.obsm[_obsm_of(kind, len(self.module.n_latent))] = latent.cpu().numpy()
         return made

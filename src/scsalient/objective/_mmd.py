@@ -63,8 +63,8 @@ def maximum_mean_discrepancy(
 
     The kernel is a mean of Gaussian kernels :math:`\exp(-\|x - y\|^2 / 2 \sigma^2)`. Two draws
     from the prior lie at a squared distance of about :math:`2 d` in :math:`d` dimensions, so the
-    bandwidths are multiples of :math:`\sigma^2 = d`: the term then means the same thing, and
-    needs the same weight, whatever the number of dimensions.
+    bandwidths are multiples of :math:`\sigma^2 = d`, and the kernel neither saturates nor vanishes
+    whatever the number of dimensions. A difference in one of them weighs less the more there are.
 
     Parameters
     ----------
@@ -76,7 +76,8 @@ def maximum_mean_discrepancy(
     Returns
     -------
     The biased (V-statistic) estimate, a scalar from 0 to 2: zero for equal samples, positive
-    otherwise. Zero when either sample is empty.
+    otherwise, also for two of the same distribution, the more the smaller they are. Zero when
+    either sample is empty.
     """
     in_x = torch.arange(len(x) + len(y), device=x.device) < len(x)
     latent = torch.cat([x, y])

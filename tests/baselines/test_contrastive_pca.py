@@ -9,6 +9,7 @@ from scipy import sparse
 from sklearn.decomposition import PCA
 
 from factories import make_counts
+from scsalient import datasets
 from scsalient.baselines import contrastive_pca
 from scsalient.metrics import silhouette
 
@@ -148,3 +149,17 @@ def test_alpha_in_an_array(alpha):
     adata.X = adata.X.log1p()
     contrastive_pca(adata, "condition", "control", alpha=alpha)
     assert adata.uns["cpca"]["alpha"] == 1.0
+
+
+def test_outlying_cells_leave_few_contrasts_to_choose_among():
+    adata = datasets.simulate(300, n_genes=60, seed=0)
+    sc.pp.normalize_total(adata)
+    sc.pp.log1p(adata)
+    # Warnings are errors: here there is none
+    contrastive_pca(adata, "condition", "control")
+    cells = np.flatnonzero(adata.obs["condition"] == "treated")[:4]
+    values = adata.X.toarray()
+    values[cells, :30] += 6
+    adata.X = values
+    with pytest.warns(UserWarning, match="of 41 contrasts, clusters .* Look for outliers"):
+        contrastive_pca(adata, "condition", "control")

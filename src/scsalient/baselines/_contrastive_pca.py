@@ -137,7 +137,7 @@ def contrastive_pca(
     Warns
     -----
     UserWarning
-        When the data look like raw counts.
+        When the data look like raw counts, or outlying cells leave few contrasts to choose among.
 
     References
     ----------
@@ -217,6 +217,16 @@ def contrastive_pca(
                 scores[i] -= 0.0 if np.isnan(shared) else shared
         # Without any split into real clusters, the ordinary PCA or the mildest contrast
         best = int(np.argmin(alphas)) if np.isnan(scores).all() else int(np.nanargmax(scores))
+        n_split = int(np.isfinite(scores).sum())
+        if n_split < len(scores) / 2:
+            warnings.warn(
+                f"With {len(scores) - n_split} of {len(scores)} contrasts, clusters of the target "
+                f"cells are smaller than {_MIN_CLUSTER_SHARE:.0%}, as a few outlying cells make "
+                f"them, so that alpha = {alphas[best]:.3g} was chosen among {n_split}. Look for "
+                "outliers, or pass an `alpha`.",
+                UserWarning,
+                stacklevel=2,
+            )
     components = _components(target_cov, background_cov, alphas[best], n_components)
 
     embedding = np.empty((adata.n_obs, n_components), dtype=np.float32)

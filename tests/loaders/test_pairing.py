@@ -81,7 +81,7 @@ def test_each_validation_batch_has_cells_of_a_small_group():
     assert len(batches) == 20
     assert all((batch >= 300).any() for batch in batches)
     # but no batch is too large for it
-    huge = list(UnpairedBatches([np.arange(2_000), np.arange(2_000, 2_001)], batch_size=128))
+    huge = list(UnpairedBatches([np.arange(2_000), np.arange(2_000, 2_001)], batch_size=32))
     assert [len(batch) for batch in huge] == [501, 500, 500, 500]
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 # How much larger a batch may be so that it has cells of the smallest group
-_MAX_TIMES = 4
+_MAX_TIMES = 16
 
 
 class PairedBatches(Sampler[np.ndarray]):

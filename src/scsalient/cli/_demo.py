@@ -190,7 +190,7 @@ def _score(value: float) -> str:
 def _figure(treated: AnnData, results: list[_Result]) -> Figure:
     """One column per method, coloured by response and by cell type."""
     columns = (_keys.OBS_RESPONSE, _keys.OBS_CELL_TYPE)
-    figure = Figure(figsize=(16, 6.2), layout="constrained")
+    figure = Figure(figsize=(13, 5.8), layout="constrained")
     axes = figure.subplots(len(columns), len(results))
     for i, result in enumerate(results):
         latent = treated.obsm[result.key]
@@ -213,9 +213,9 @@ def _figure(treated: AnnData, results: list[_Result]) -> Figure:
             )
             ax.set(xlabel="", ylabel="")
             score = result.response if j == 0 else result.cell_type
-            in_all = f" in all {result.n_dims} dimensions" if result.n_dims > 2 else ""
+            in_all = f"\nin all {result.n_dims} dimensions" if result.n_dims > 2 else ""
             ax.set_xlabel(f"silhouette {_score(score)}{in_all}")
-        axes[0, i].set_title(result.name, fontsize="large")
+        axes[0, i].set_title(result.name.replace(", ", ",\n"), fontsize="large")
     for j, label in enumerate(("planted response", "cell type")):
         axes[j, 0].set_ylabel(label, fontsize="large")
     return figure

@@ -56,7 +56,7 @@ def test_figure_says_where_a_score_is_of_more_than_it_shows():
     figure.draw_without_rendering()
     for axes in (figure.axes[:2], figure.axes[2:]):
         endings = [re.sub(r"silhouette -?0\.\d\d", "", axis.get_xlabel()) for axis in axes]
-        assert endings == ["", " in all 10 dimensions"]
+        assert endings == ["", "\nin all 10 dimensions"]
 
 
 def test_output_dir_that_cannot_be_used(tmp_path):

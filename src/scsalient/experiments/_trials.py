@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # Raise it when trials of the same settings would come out otherwise: old results are then run anew
-SETTINGS_VERSION = 2
+SETTINGS_VERSION = 3
 COLUMN_KEY = "trial"
 COLUMN_SEED = "seed"
 COLUMN_SECONDS = "seconds"

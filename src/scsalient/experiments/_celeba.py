@@ -101,10 +101,10 @@ def celeba(
     Figure 6 and appendix A of the paper. Faces that wear the accessory are the target, others the
     background. Compared are the contrastive VAE with the paper's settings (convolutional, without
     biases, two salient and four background dimensions), the standard VAE of two dimensions with the
-    same, and the contrastive VAE with the defaults and with penalties that suit images. Where
-    CelebA is not at hand the faces are drawn (:func:`scsalient.datasets.faces`), 32 pixels wide
-    instead of 64, and all that they vary in is known; then it is also measured how well each factor
-    can be read from both latents.
+    same, and the contrastive VAE with a joint decoder and weights that suit faces, else the
+    defaults. Where CelebA is not at hand the faces are drawn (:func:`scsalient.datasets.faces`), 32
+    pixels wide instead of 64, and all that they vary in is known; then it is also measured how well
+    each factor can be read from both latents.
 
     Parameters
     ----------

@@ -33,7 +33,7 @@ def with_defaults(image: ImageDescription | None, **arguments: Any) -> dict[str,
     The same arguments without ``use_batch_norm``.
     """
     use_batch_norm = arguments.pop("use_batch_norm")
-    defaults = dict(CELL_DEFAULTS if image is None else images.DEFAULTS)
+    defaults = CELL_DEFAULTS if image is None else images.DEFAULTS
     known = {name: defaults[name] if x is None else x for name, x in arguments.items()}
     if arguments["use_bias"] is None and (use_batch_norm or known["likelihood"] != "gaussian"):
         # Batch normalisation has an offset; to other likelihoods zero is not black but one half

@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from scvi.data.fields import BaseAnnDataField
 
-_COLUMNS = (
-    "layer",
+_OBS_COLUMNS = (
     "batch_key",
     "size_factor_key",
     "categorical_covariate_keys",
@@ -123,7 +122,7 @@ def check_query(
         _refuse_view(adata)
     check_variables(adata, registry)
     arguments = registry["setup_args"]
-    check_columns(adata, **{name: arguments.get(name) for name in _COLUMNS})
+    check_columns(adata, **{name: arguments.get(name) for name in ("layer", *_OBS_COLUMNS)})
     for field, i, key, registered in registered_categories(registry):
         check_categories(key, registered, seen[field][i], adata.obs[key].unique())
 
@@ -177,7 +176,7 @@ def columns_as_text(adata: AnnData, registry: Mapping[str, Any]) -> str:
 def column_names(registry: Mapping[str, Any]) -> list[str]:
     """Columns of ``.obs`` that a model was registered with."""
     arguments = registry["setup_args"]
-    named = [arguments.get(name) for name in ("condition_key", *_COLUMNS[1:])]
+    named = [arguments.get(name) for name in ("condition_key", *_OBS_COLUMNS)]
     return [key for keys in named for key in ([keys] if isinstance(keys, str) else keys or [])]
 
 

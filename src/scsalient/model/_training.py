@@ -9,15 +9,13 @@ import tempfile
 import warnings
 from typing import TYPE_CHECKING, Any
 
-import lightning.pytorch as pl
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
 from scvi import settings
-from scvi.train import Trainer
 
 from scsalient._arguments import check_flag, check_integer, check_names, check_number
-from scsalient._wording import did_you_mean, not_among
+from scsalient._wording import not_among
 from scsalient.loaders import RoleDataSplitter
 from scsalient.model._base import LatentModel
 from scsalient.model._fields import registered_categories
@@ -27,11 +25,13 @@ from scsalient.train import (
     SilhouetteMonitor,
     VAETrainingPlan,
     check_plan_arguments,
+    check_trainer_arguments,
 )
 
 if TYPE_CHECKING:
     import os
 
+    import lightning.pytorch as pl
     from anndata import AnnData
 
 # Longer training overfits small data: silhouettes of a known response fall (docs/defaults.md)
@@ -134,9 +134,10 @@ class TrainingMixin(LatentModel):
             Arguments of the training plan: ``lr`` (1e-3); ``weight_decay`` (0) and ``eps`` (1e-8)
             of Adam; ``kl_warmup`` (0.1), the share of the training over which the KL terms reach
             their weight; ``weight_averaging`` (0.3), the share at its end over which the weights
-            are averaged, 0 to keep the last ones; ``optimizer`` and ``optimizer_creator`` as in
-            :class:`scvi.train.TrainingPlan`. A contrastive model also has ``penalty_warmup`` (0),
-            the share over which the other terms reach their weight, and ``discriminator_lr``
+            are averaged, 0 to keep the last ones; ``dispersion_lr`` (0.03), the learning rate of
+            the dispersions of ``"nb"`` and ``"zinb"``; ``optimizer`` and ``optimizer_creator`` as
+            in :class:`scvi.train.TrainingPlan`. A contrastive model also has ``penalty_warmup``
+            (0), the share over which the other terms reach their weight, and ``discriminator_lr``
             (1e-3). Only :class:`~scsalient.StandardVAE` has ``reduce_lr_on_plateau`` and what
             belongs to it (``lr_factor``, ``lr_patience``, ``lr_threshold``,
             ``lr_scheduler_metric``, ``lr_min``), as in scvi-tools.
@@ -168,7 +169,7 @@ class TrainingMixin(LatentModel):
             check_integer("max_epochs", max_epochs, low=1)
             max_epochs = int(max_epochs)
         check_flag("early_stopping", early_stopping)
-        _check_trainer_arguments(trainer_kwargs)
+        check_trainer_arguments(trainer_kwargs, ours=inspect.signature(self.train).parameters)
         # Lightning takes no numbers of NumPy
         trainer_kwargs = {
             name: value.item() if isinstance(value, np.generic) else value
@@ -338,29 +339,6 @@ def _no_validation(splitter_kwargs: Any, train_size: Any, validation_size: Any) 
         f"`train_size={train_size}` and `validation_size={validation_size}`. Lower `train_size`, "
         "for example to 0.9."
     )
-
-
-def _check_trainer_arguments(arguments: dict[str, Any]) -> None:
-    """Check that scvi-tools' or Lightning's trainer has the arguments that are left over.
-
-    Raises
-    ------
-    TypeError
-        When neither has.
-    """
-    known = {"ckpt_path", "trainer_config", "save_log_on_disk"}
-    for trainer in (Trainer, pl.Trainer):
-        known |= set(inspect.signature(trainer).parameters)
-    for name in arguments:
-        if name in known:
-            continue
-        msg = f"`train` has no argument `{name}`, nor has the trainer."
-        if name in ("background_indices", "target_indices"):
-            msg += " Groups are told by a column of `adata.obs`: see `setup_anndata`."
-        else:
-            ours = inspect.signature(TrainingMixin.train).parameters
-            msg += did_you_mean(name, [*ours, *known]) or " Look at its signature."
-        raise TypeError(msg)
 
 
 def _clip_in_plan(plan: VAETrainingPlan, trainer_kwargs: dict[str, Any]) -> None:

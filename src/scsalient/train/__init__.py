@@ -6,7 +6,7 @@ from scsalient.train._plans import (
     VAETrainingPlan,
     check_plan_arguments,
 )
-from scsalient.train._runner import InterruptibleTrainRunner
+from scsalient.train._runner import InterruptibleTrainRunner, check_trainer_arguments
 from scsalient.train._silhouette import SilhouetteMonitor
 
 __all__ = [
@@ -16,4 +16,5 @@ __all__ = [
     "SilhouetteMonitor",
     "VAETrainingPlan",
     "check_plan_arguments",
+    "check_trainer_arguments",
 ]

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import signal
 import threading
 import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from scvi.train import TrainRunner
+import lightning.pytorch as pl
+from scvi.train import Trainer, TrainRunner
 
-from scsalient._wording import counted
+from scsalient._wording import counted, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 
 class InterruptibleTrainRunner(TrainRunner):
@@ -65,3 +67,32 @@ class InterruptibleTrainRunner(TrainRunner):
                 "so far."
             )
             warnings.warn(msg, UserWarning, stacklevel=3)
+
+
+def check_trainer_arguments(arguments: dict[str, Any], *, ours: Iterable[str]) -> None:
+    """Check that scvi-tools' or Lightning's trainer has the arguments that are left over.
+
+    Parameters
+    ----------
+    arguments
+        Arguments by name.
+    ours
+        Arguments of ``train`` itself, one of which may be meant.
+
+    Raises
+    ------
+    TypeError
+        When neither trainer has one of them.
+    """
+    known = {"ckpt_path", "trainer_config", "save_log_on_disk"}
+    for trainer in (Trainer, pl.Trainer):
+        known |= set(inspect.signature(trainer).parameters)
+    for name in arguments:
+        if name in known:
+            continue
+        msg = f"`train` has no argument `{name}`, nor has the trainer."
+        if name in ("background_indices", "target_indices"):
+            msg += " Groups are told by a column of `adata.obs`: see `setup_anndata`."
+        else:
+            msg += did_you_mean(name, [*ours, *known]) or " Look at its signature."
+        raise TypeError(msg)

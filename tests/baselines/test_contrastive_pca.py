@@ -8,7 +8,7 @@ from anndata import AnnData
 from scipy import sparse
 from sklearn.decomposition import PCA
 
-from factories import make_counts
+from factories import make_counts, make_trained
 from scsalient import datasets
 from scsalient.baselines import contrastive_pca
 from scsalient.metrics import silhouette
@@ -102,6 +102,29 @@ def test_missing_values():
     adata.X[3, 3] = np.nan
     with pytest.raises(ValueError, match="1 NaN or infinite"):
         contrastive_pca(adata, "condition", "control", alpha=1)
+
+
+def test_missing_values_are_named_among_all_genes():
+    adata = make_planted()
+    adata.var["highly_variable"] = np.arange(adata.n_vars) >= 3
+    adata.X[3, 5] = np.nan
+    with pytest.raises(ValueError, match=f"variable '{adata.var_names[5]}'"):
+        contrastive_pca(adata, "condition", "control", alpha=1)
+
+
+def test_a_model_is_no_data():
+    with pytest.raises(TypeError, match="`adata` should be an AnnData"):
+        contrastive_pca(make_trained(), "condition", "control")
+
+
+@pytest.mark.parametrize(("argument", "used"), [(None, True), (True, True), (False, False)])
+def test_whether_highly_variable_genes_were_used(argument, used):
+    adata = make_planted()
+    adata.var["highly_variable"] = True
+    contrastive_pca(adata, "condition", "control", alpha=1, use_highly_variable=argument)
+    assert adata.uns["cpca"]["params"]["use_highly_variable"] is used
+    with pytest.raises(TypeError, match="`use_highly_variable` should be True or False"):
+        contrastive_pca(adata, "condition", "control", alpha=1, use_highly_variable="no")
 
 
 def test_on_kang_it_reaches_its_known_level(kang_subset):

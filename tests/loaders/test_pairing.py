@@ -150,7 +150,9 @@ def test_blocks_begin_elsewhere_each_time():
 
 
 def _given(*sets, n_cells: int = 12, **kwargs):
-    manager = SimpleNamespace(adata=SimpleNamespace(n_obs=n_cells))
+    manager = SimpleNamespace(
+        adata=SimpleNamespace(n_obs=n_cells, obs_names=map(str, range(n_cells)))
+    )
     groups = {"target": np.arange(6), "background": np.arange(6, 12)}
     return RoleDataSplitter(manager, groups, external_indexing=sets, **kwargs)
 

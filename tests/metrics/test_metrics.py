@@ -32,6 +32,22 @@ def test_a_sample_has_every_label():
         metrics.silhouette(latent, np.arange(100))
 
 
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda x, y: metrics.silhouette(x, y, seed=-1), ValueError, "`seed` should be"),
+        (lambda x, y: metrics.leakage(x, y, seed="a"), TypeError, "`seed` should be"),
+        (lambda x, y: metrics.leakage(x, y, n_splits=1), ValueError, "`n_splits` should be"),
+        (lambda x, y: metrics.leakage(x, y, n_splits="5"), TypeError, "`n_splits` should be"),
+        (lambda x, _: metrics.independence(x, x, seed=-1), ValueError, "`seed` .* found -1"),
+    ],
+)
+def test_wrong_numbers(call, error, message):
+    latent = np.random.default_rng(0).normal(size=(20, 2))
+    with pytest.raises(error, match=message):
+        call(latent, np.resize(["a", "b"], 20))
+
+
 def test_leakage_is_one_for_a_label_in_the_open_and_zero_for_noise():
     noise = RNG.normal(size=(400, 3))
     assert abs(metrics.leakage(noise, LABELS)) < 0.2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import scvi
 import torch
@@ -63,6 +64,7 @@ def test_new_data_are_images_too():
     for made in (model.sweep(n_steps=2), model.generate(4)):
         assert images.from_anndata(made).shape == (4, 8, 12, 3)
         assert images.describe(made).value_range == (0, 255)
+        pd.testing.assert_frame_equal(made.var, model.adata.var)
     model.adata.layers["denoised"] = model.denoise()
     assert images.from_anndata(model.adata, "denoised").shape == (50, 8, 12, 3)
 

@@ -266,6 +266,29 @@ def test_sweep_covers_the_grid(trained):
     assert near.obs["salient_0"].nunique() == 5
 
 
+def test_new_cells_have_columns_and_variables_as_the_data():
+    adata = make_counts(plate=np.resize([1, 2], 100))
+    adata.obs["batch"] = adata.obs["batch"].astype("category")
+    adata.var["symbol"] = [f"symbol_{i}" for i in range(adata.n_vars)]
+    for key, batch in (("batch", "b"), ("plate", 1.0), ("plate", True)):
+        model = make_trained(adata, setup={"batch_key": key})
+        made = model.generate(4, batch=batch)
+        assert made.obs[key].dtype == model.generate(4).obs[key].dtype == adata.obs[key].dtype
+        assert made.obs[key].tolist() == [batch] * 4
+        pd.testing.assert_frame_equal(made.var, adata.var)
+        assert model.get_latent_representation(made[:, adata.var_names]).shape == (4, 2)
+
+
+def test_new_cells_can_be_asked_about():
+    adata = make_counts()
+    adata.layers["counts"] = adata.X.copy()
+    model = make_trained(adata, setup={"layer": "counts"})
+    made = model.generate(4, role="background")
+    assert made.obs["condition"].tolist() == ["control"] * 4
+    assert model.get_latent_representation(made).shape == (4, 2)
+    assert model.get_latent_representation(model.generate(4)).shape == (4, 2)
+
+
 def test_new_cells_of_a_batch_have_its_totals_and_say_what_they_were_given():
     adata = make_counts(plate=np.tile(["p", "q", "q"], 100)[:100])
     thin = (adata.obs["batch"] == "a").to_numpy()
@@ -278,7 +301,7 @@ def test_new_cells_of_a_batch_have_its_totals_and_say_what_they_were_given():
         assert theirs.min() / 3 < np.asarray(made.X.sum(1)).mean() < theirs.max() * 3
         assert set(made.obs["batch"]) == {batch}
         assert set(made.obs["plate"]) == {"p", "q"}
-        assert list(made.obs) == ["batch", "plate", "role"]
+        assert list(made.obs) == ["batch", "plate", "role", "condition"]
     assert set(model.generate(50).obs["batch"]) == {"a", "b"}
 
 

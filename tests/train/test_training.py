@@ -29,6 +29,7 @@ TERMS = (
     "total_correlation",
     "mmd",
     "background_salient",
+    "transplant",
 )
 
 
@@ -187,6 +188,83 @@ def test_going_on_with_other_sets_of_cells(tmp_path, other):
     make_model().train(2, checkpoint_path=path, **QUIET)
     with pytest.raises(ValueError, match="`ckpt_path` is of a training with these cells"):
         make_model().train(4, ckpt_path=path, **other, **QUIET)
+
+
+@pytest.mark.parametrize("other", ["sets", "names"])
+def test_going_on_with_as_many_other_cells(tmp_path, other):
+    path = tmp_path / "state.ckpt"
+    held_out = np.arange(0, 100, 5)
+
+    def train(first, adata=None, **train):
+        sets = [np.setdiff1d(np.arange(100), held_out + first), held_out + first]
+        model = make_model(adata)
+        model.train(datasplitter_kwargs={"external_indexing": sets}, **train, **QUIET)
+
+    train(0, max_epochs=2, checkpoint_path=path)
+    adata = make_counts()
+    if other == "names":
+        adata.obs_names = [f"other_{i}" for i in range(100)]
+    with pytest.raises(ValueError, match="as many cells, but found others, by their names"):
+        train(1 if other == "sets" else 0, adata, max_epochs=4, ckpt_path=path)
+    train(0, max_epochs=3, ckpt_path=path)
+
+
+class _Fails(Callback):
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        if trainer.current_epoch == self.epoch:
+            msg = "no more"
+            raise ArithmeticError(msg)
+
+
+@pytest.mark.parametrize("from_checkpoint", [False, True])
+def test_a_training_that_fails_to_begin_leaves_the_model_as_it_was(tmp_path, from_checkpoint):
+    path = tmp_path / "state.ckpt"
+    train = {"callbacks": _Fails(0)}
+    if from_checkpoint:
+        make_model(make_counts(seed=1)).train(2, checkpoint_path=path, **QUIET)
+        # Its weights are read before its cells are compared
+        train = {"ckpt_path": path}
+    adata = make_counts(batch=["a"] * 80 + ["b"] * 20)
+    model = make_model(adata, setup={"batch_key": "batch"} if not from_checkpoint else None)
+    model.train(2, **QUIET)
+    split = model.cells_, model.train_indices, model.validation_indices, model.categories_
+    latent = model.get_latent_representation()
+    with pytest.raises((ArithmeticError, ValueError)):
+        model.train(4, train_size=0.5, **train, **QUIET)
+    found = model.cells_, model.train_indices, model.validation_indices, model.categories_
+    for value, expected in zip(found, split, strict=True):
+        np.testing.assert_array_equal(value, expected)
+    np.testing.assert_array_equal(model.get_latent_representation(), latent)
+
+
+def test_a_training_that_fails_later_has_seen_its_cells():
+    model = make_model()
+    model.train(1, **QUIET)
+    with pytest.raises(ArithmeticError):
+        model.train(4, train_size=0.5, callbacks=_Fails(2), **QUIET)
+    assert len(model.train_indices) == 50
+
+
+def test_a_first_training_that_fails_to_begin_knows_no_cells():
+    model = make_model()
+    with pytest.raises(ArithmeticError):
+        model.train(1, callbacks=_Fails(0), **QUIET)
+    assert model.cells_ is None
+    assert model.train_indices is None
+
+
+def test_a_trial_run_is_refused():
+    with pytest.raises(ValueError, match="`fast_dev_run` should be left out"):
+        make_model().train(1, fast_dev_run=True, **QUIET)
+
+
+@pytest.mark.parametrize(("name", "value"), [("weight_decay", -1), ("eps", -1e-8)])
+def test_numbers_of_adam(name, value):
+    with pytest.raises(ValueError, match=f"`{name}` should be a finite number of at least 0"):
+        make_model().train(1, plan_kwargs={name: value}, **QUIET)
 
 
 def test_each_device_draws_its_own_noise_after_a_checkpoint(monkeypatch):

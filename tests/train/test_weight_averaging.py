@@ -89,6 +89,18 @@ def test_validation_sees_the_mean_and_leaves_no_trace():
     assert_equal(without.after[-1], seen.after[-1], rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("train_size", [0.8, 1.0])
+def test_callbacks_at_the_end_of_an_epoch_see_the_mean(train_size):
+    at_end = []
+
+    class Look(Seen):
+        def on_train_epoch_end(self, trainer, plan):
+            at_end.append(weights(plan.module))
+
+    model, _ = trained(10, seen=Look(), train_size=train_size)
+    assert_equal(at_end[-1], weights(model.module), rtol=0, atol=0)
+
+
 def test_means_of_batch_norm_are_averaged_too():
     kwargs = {"use_batch_norm": True}
     averaged, _ = trained(10, model=kwargs)

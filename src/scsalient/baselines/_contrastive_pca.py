@@ -16,7 +16,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
 
 from scsalient import _keys
-from scsalient._arguments import check_integer
+from scsalient._arguments import check_anndata, check_flag, check_integer
 from scsalient.data import Role, check_finite, data_matrix, resolve_roles, row_blocks
 
 if TYPE_CHECKING:
@@ -147,6 +147,7 @@ def contrastive_pca(
     Boileau, Hejazi and Dudoit (2020). Exploring high-dimensional biological data with sparse
     contrastive principal component analysis. *Bioinformatics* 36, 3422-3430.
     """
+    check_anndata("adata", adata, advice="Pass the data, not a model of them.")
     if adata.isbacked:
         msg = (
             "`adata` should be in memory, found data backed by a file. Load it with "
@@ -155,7 +156,8 @@ def contrastive_pca(
         raise ValueError(msg)
     roles = resolve_roles(adata, condition_key, background, target=target)
     role = roles.of(adata)
-    genes = _gene_mask(adata, use_highly_variable)
+    uses_column = _uses_column(adata, use_highly_variable)
+    genes = _gene_mask(adata) if uses_column else np.ones(adata.n_vars, dtype=bool)
     data = data_matrix(adata, layer)
     # Rows are what is cut from here on
     data = (data.tocsr() if sparse.issparse(data) else np.asarray(data))[:, genes]
@@ -185,7 +187,7 @@ def contrastive_pca(
         meaning = "one less than the number of target cells"
         check_integer("n_clusters", n_clusters, low=2, high=n_scored - 1, meaning=meaning)
     where = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
-    if _look_raw(adata, data, where):
+    if _look_raw(adata[:, genes], data, where):
         warnings.warn(
             f"`{where}` holds only non-negative integers, which looks like raw counts; "
             "`contrastive_pca` expects log-normalised values. Run `sc.pp.normalize_total(adata)` "
@@ -246,7 +248,7 @@ def contrastive_pca(
             "layer": "X" if layer is None else layer,
             "n_components": int(n_components),
             "n_clusters": int(n_clusters),
-            "use_highly_variable": bool(not genes.all()),
+            "use_highly_variable": uses_column,
             "seed": int(seed),
         },
         "roles": {
@@ -259,16 +261,23 @@ def contrastive_pca(
     }
 
 
-def _gene_mask(adata: AnnData, use_highly_variable: bool | None) -> np.ndarray:
+def _uses_column(adata: AnnData, use_highly_variable: bool | None) -> bool:
+    """Whether only the genes that a column marks are to be used."""
     present = "highly_variable" in adata.var
+    if use_highly_variable is None:
+        return present
+    check_flag("use_highly_variable", use_highly_variable)
     if use_highly_variable and not present:
         msg = (
             "`use_highly_variable=True` expects a column 'highly_variable' in `adata.var`, found "
             "none. Run `sc.pp.highly_variable_genes(adata)` first."
         )
         raise KeyError(msg)
-    if use_highly_variable is False or not present:
-        return np.ones(adata.n_vars, dtype=bool)
+    return bool(use_highly_variable)
+
+
+def _gene_mask(adata: AnnData) -> np.ndarray:
+    """Genes that are marked as highly variable."""
     column = adata.var["highly_variable"]
     n_odd = sum(not isinstance(value, bool | np.bool_) for value in column)
     if n_odd:

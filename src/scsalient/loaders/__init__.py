@@ -4,7 +4,7 @@ from scsalient.loaders._batches import BatchLoader, Minibatches
 from scsalient.loaders._pairing import ConsecutiveBatches, PairedBatches, UnpairedBatches
 from scsalient.loaders._rows import Rows, RowsOnDevice
 from scsalient.loaders._sparse_rows import SparseRows, dense
-from scsalient.loaders._splits import RoleDataSplitter
+from scsalient.loaders._splits import RoleDataSplitter, fingerprint_of_cells
 
 __all__ = [
     "BatchLoader",
@@ -17,4 +17,5 @@ __all__ = [
     "SparseRows",
     "UnpairedBatches",
     "dense",
+    "fingerprint_of_cells",
 ]

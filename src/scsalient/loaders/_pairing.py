@@ -115,7 +115,7 @@ class UnpairedBatches(Sampler[np.ndarray]):
 
     For validation: each batch has its share of each group, so that the terms that compare the
     groups are defined in every batch, and the ELBO counts each cell once. With few cells of one
-    group batches are up to four times as large as asked for; where that is not enough, some have
+    group batches are up to 16 times as large as asked for; where that is not enough, some have
     none of it.
 
     Parameters

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as pl
@@ -17,6 +18,7 @@ from scsalient.loaders._rows import Rows
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from anndata import AnnData
     from numpy.typing import ArrayLike
     from scvi.data import AnnDataManager
     from torch import Tensor
@@ -172,7 +174,12 @@ class RoleDataSplitter(pl.LightningDataModule):
             name: [len(cells) for cells in split]
             for name, split in zip(self._groups, parts, strict=True)
         }
-        return {"seed": self._seed, "shuffled": self._shuffle, "sizes": sizes}
+        return {
+            "seed": self._seed,
+            "shuffled": self._shuffle,
+            "sizes": sizes,
+            "cells": fingerprint_of_cells(self.adata_manager.adata, self._external or ()),
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Split as before; lightning calls this with the state in a checkpoint.
@@ -180,9 +187,13 @@ class RoleDataSplitter(pl.LightningDataModule):
         Raises
         ------
         ValueError
-            When the data or the sizes of the sets are not those of the checkpoint.
+            When the cells or the sizes of the sets are not those of the checkpoint.
         """
         mine = self.state_dict()
+        remedy = (
+            "Go on with the same data, `train_size`, `validation_size`, `shuffle_set_split` and "
+            "`external_indexing`."
+        )
         if any(mine[name] != state_dict[name] for name in ("shuffled", "sizes")):
             names = ("training", "validation", "test")
             expected, found = (
@@ -193,8 +204,14 @@ class RoleDataSplitter(pl.LightningDataModule):
                 for state in (state_dict, mine)
             )
             msg = (
-                f"`ckpt_path` is of a training with these cells ({expected}), found ({found}). Go "
-                "on with the same data, `train_size`, `validation_size` and `shuffle_set_split`."
+                f"`ckpt_path` is of a training with these cells ({expected}), found ({found}). "
+                f"{remedy}"
+            )
+            raise ValueError(msg)
+        if mine["cells"] != state_dict["cells"]:
+            msg = (
+                "`ckpt_path` is of a training with as many cells, but found others, by their names "
+                f"in `adata.obs_names` or by `external_indexing`. {remedy}"
             )
             raise ValueError(msg)
         self._seed = state_dict["seed"]
@@ -307,6 +324,22 @@ class RoleDataSplitter(pl.LightningDataModule):
         )
         self._loaders.append(loader)
         return loader
+
+
+def fingerprint_of_cells(adata: AnnData, sets: Sequence[np.ndarray] = ()) -> str:
+    """Names of the cells, their order and sets of positions among them, as a short text.
+
+    Parameters
+    ----------
+    adata
+        Data of the cells.
+    sets
+        Positions of some of them, whose order does not matter.
+    """
+    digest = hashlib.sha256("\0".join(map(str, adata.obs_names)).encode())
+    for cells in sets:
+        digest.update(b"\0\0" + np.sort(cells).astype("<i8").tobytes())
+    return digest.hexdigest()
 
 
 def _sets(external_indexing: Sequence[ArrayLike], n_cells: int) -> list[np.ndarray]:

@@ -38,6 +38,8 @@ def independence(
 
     Raises
     ------
+    TypeError
+        When `max_cells` or `seed` is no integer.
     ValueError
         When shapes do not fit, values are not finite, or ``max_cells`` is below 4.
     """
@@ -52,6 +54,7 @@ def independence(
         msg = "`salient` and `background` should be finite, found NaN or infinite values."
         raise ValueError(msg)
     check_integer("max_cells", max_cells, low=4)
+    check_integer("seed", seed, low=0)
     if len(s) > max_cells:
         rows = np.random.default_rng(seed).choice(len(s), max_cells, replace=False)
         s, z = s[rows], z[rows]

@@ -43,6 +43,8 @@ def silhouette(
 
     Raises
     ------
+    TypeError
+        When `max_cells` or `seed` is no integer.
     ValueError
         When shapes do not fit, values are not finite, there is only one label or one for each
         cell, or more than ``max_cells`` allow for.
@@ -50,6 +52,7 @@ def silhouette(
     values, codes = _checked(latent, labels)
     n_labels = codes.max() + 1
     check_integer("max_cells", max_cells, low=1 + n_labels)
+    check_integer("seed", seed, low=0)
     if n_labels == len(codes):
         msg = f"`labels` should be shared by some cells, found {n_labels} for {len(codes)} cells."
         raise ValueError(msg)
@@ -80,7 +83,7 @@ def leakage(latent: ArrayLike, labels: ArrayLike, *, n_splits: int = 5, seed: in
     labels
         One label per cell, each on ``n_splits`` cells at least.
     n_splits
-        Folds of the cross-validation.
+        Folds of the cross-validation, 2 at least.
     seed
         Seed of the folds.
 
@@ -90,6 +93,8 @@ def leakage(latent: ArrayLike, labels: ArrayLike, *, n_splits: int = 5, seed: in
 
     Raises
     ------
+    TypeError
+        When `n_splits` or `seed` is no integer.
     ValueError
         As in :func:`silhouette`, or when a label has too few cells.
 
@@ -103,6 +108,8 @@ def leakage(latent: ArrayLike, labels: ArrayLike, *, n_splits: int = 5, seed: in
     """
     values, codes = _checked(latent, labels)
     counts = np.bincount(codes)
+    check_integer("n_splits", n_splits, low=2)
+    check_integer("seed", seed, low=0)
     if counts.min() < n_splits:
         msg = (
             f"`labels` should have at least `n_splits` = {n_splits} cells of each label, found "

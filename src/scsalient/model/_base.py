@@ -11,6 +11,7 @@ from scvi import REGISTRY_KEYS, settings
 from scvi.model.base import BaseModelClass
 
 from scsalient._arguments import check_anndata, check_flag, check_integer, check_number
+from scsalient._compat import SCVI_UUID_KEY
 from scsalient.data import (
     CATEGORY_KEYS,
     check_block,
@@ -43,8 +44,6 @@ if TYPE_CHECKING:
 GaussianVariance = Literal["fixed", "learned"]
 NETWORKS = ("dense", "conv")
 
-# Where scvi-tools keeps the id of data
-_UUID = "_scvi_uuid"
 # Standard deviation over mean
 _MIN_SPREAD = 1e-5
 
@@ -216,12 +215,12 @@ class LatentModel(BaseModelClass):
     def _registered(self, adata: AnnData) -> AnnData:
         """Other data than the model's, registered for it with their columns as they are now."""
         managers = self._per_instance_manager_store.setdefault(self.id, {})
-        uuid = adata.uns.get(_UUID)
+        uuid = adata.uns.get(SCVI_UUID_KEY)
         columns = columns_as_text(adata, self.registry)
         if uuid in managers and managers[uuid].adata is not adata:
             # A copy of data that were registered before has their id
             uuid = None
-            del adata.uns[_UUID]
+            del adata.uns[SCVI_UUID_KEY]
         elif uuid in managers and self._columns_of.get(uuid) != columns:
             del managers[uuid]
         pending = self._setup_adata_manager_store.get(uuid)
@@ -233,7 +232,7 @@ class LatentModel(BaseModelClass):
             self._adata = self._adata_manager = None
             if pending is not None:
                 self._setup_adata_manager_store[uuid] = pending
-        self._columns_of[adata.uns[_UUID]] = columns
+        self._columns_of[adata.uns[SCVI_UUID_KEY]] = columns
         return adata
 
     def _minibatches(

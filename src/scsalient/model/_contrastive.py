@@ -660,7 +660,9 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
         New cells in the units of the data, shape ``(n, n_vars)``, with their latents in
         ``.obsm["X_cvae_background"]`` and, for targets, ``.obsm["X_cvae_salient"]``, and
         ``.obs["role"]``. Batch and covariates that they were decoded with are in the columns of
-        ``.obs`` that were registered. Images come with their ``.uns["image"]``.
+        ``.obs`` that were registered, and so is the condition where cells of that role have a
+        single one. Values are in ``.X`` and in the layer that was registered, ``.var`` is that of
+        the data, and images come with their ``.uns["image"]``.
 
         Raises
         ------
@@ -688,6 +690,11 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
             give_mean=give_mean,
         )
         made.obs[_keys.OBS_ROLE] = role
+        if indices is not None:
+            key = self.registry["setup_args"]["condition_key"]
+            conditions = self.adata.obs[key].iloc[indices]
+            if conditions.nunique() == 1:
+                made.obs[key] = conditions.iloc[np.zeros(n, dtype=int)].array
         return made
 
 

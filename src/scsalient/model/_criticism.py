@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from scsalient._arguments import check_integer
+from scsalient._arguments import check_flag, check_integer
 from scsalient.model._base import LatentModel
 from scsalient.objective import kl_to_standard_normal
 
@@ -61,8 +61,10 @@ class CriticismMixin(LatentModel):
         Raises
         ------
         TypeError, ValueError
-            When a number is no integer of at least 1, or the data do not fit the model.
+            When a number is no integer of at least 1, `return_mean` is neither true nor false, or
+            the data do not fit the model.
         """
+        check_flag("return_mean", return_mean)
         log_prob, kl = self._elbo_terms(adata, indices, n_samples, batch_size)
         elbo = log_prob - kl
         return float(elbo.mean()) if return_mean else elbo
@@ -92,6 +94,7 @@ class CriticismMixin(LatentModel):
         TypeError, ValueError
             As in :meth:`get_elbo`.
         """
+        check_flag("return_mean", return_mean)
         log_prob, _ = self._elbo_terms(adata, indices, n_samples, batch_size)
         return float(-log_prob.mean()) if return_mean else -log_prob
 

@@ -14,7 +14,7 @@ from anndata import AnnData
 from scvi import REGISTRY_KEYS
 
 from scsalient import _keys
-from scsalient._arguments import check_integer
+from scsalient._arguments import check_flag, check_integer
 from scsalient.model._base import LatentModel
 from scsalient.model._fields import column_names
 from scsalient.nn import Covariates
@@ -30,12 +30,16 @@ _CHUNK_ROWS = 1024
 class DecodingMixin(LatentModel):
     """Decode latents that were not, or not only, read from a cell."""
 
+    def _batches(self) -> list[Any]:
+        """Registered categories of the batch, in the order of their codes."""
+        state = self.registry["field_registries"][REGISTRY_KEYS.BATCH_KEY]["state_registry"]
+        return np.asarray(state["categorical_mapping"]).tolist()
+
     def _batch_code(self, batch: Hashable | None) -> int | None:
         """Code of a batch category, or `None` for each cell's own."""
         if batch is None:
             return None
-        state = self.registry["field_registries"][REGISTRY_KEYS.BATCH_KEY]["state_registry"]
-        categories = np.asarray(state["categorical_mapping"]).tolist()
+        categories = self._batches()
         if self.registry["setup_args"].get("batch_key") is None:
             msg = f"`batch` needs a `batch_key` in `setup_anndata`, found none, but {batch!r} here."
             raise ValueError(msg)
@@ -94,7 +98,7 @@ class DecodingMixin(LatentModel):
         return Covariates((torch.full_like(own, code), *others), covariates.continuous)
 
     def _library_or(self, observed: Tensor, library_size: float | str) -> Tensor:
-        if library_size == "observed":
+        if isinstance(library_size, str) and library_size == "observed":
             return observed
         is_number = isinstance(library_size, Real) and not isinstance(library_size, bool)
         if not (is_number and 0 < float(library_size) < math.inf):
@@ -191,7 +195,16 @@ class DecodingMixin(LatentModel):
 
     def _made(self, values: np.ndarray, obs: pd.DataFrame) -> AnnData:
         """New data with the variables of the model, and images if its data are."""
-        adata = AnnData(values, obs=obs, var=pd.DataFrame(index=list(self.get_var_names())))
+        names = list(self.get_var_names())
+        var = pd.DataFrame(index=names)
+        if self.adata is not None:
+            # With what is told of them, as the places of pixels
+            var = self.adata.var.set_axis(names)
+        adata = AnnData(values, obs=obs, var=var)
+        layer = self.registry["setup_args"].get("layer")
+        if layer is not None:
+            # Where the model looks for them
+            adata.layers[layer] = adata.X.copy()
         if self._image is not None:
             adata.uns[_keys.UNS_IMAGE] = self._image.to_uns()
         return adata
@@ -207,8 +220,16 @@ class DecodingMixin(LatentModel):
         ]
         obs = self.adata.obs[borrowed].iloc[picked].copy()
         obs.index = [f"generated_{i}" for i in range(len(picked))]
-        if batch is not None:
-            obs[arguments["batch_key"]] = batch
+        code = self._batch_code(batch)
+        if code is not None:
+            key = arguments["batch_key"]
+            # As it is registered: 1.0 and True are equal to 1
+            values = pd.Series([self._batches()[code]] * len(obs), index=obs.index)
+            categories = obs[key].dtype
+            if isinstance(categories, pd.CategoricalDtype):
+                known = [*categories.categories, *values.unique()]
+                categories = pd.CategoricalDtype(dict.fromkeys(known), categories.ordered)
+            obs[key] = values.astype(categories)
         return obs
 
     @torch.inference_mode()
@@ -223,6 +244,7 @@ class DecodingMixin(LatentModel):
         give_mean: bool,
     ) -> AnnData:
         check_integer("n", n, low=1)
+        check_flag("give_mean", give_mean)
         self._check_if_trained(warn=True)
         generator = self._generator(f"generate {' and '.join(kinds)}")
         rng = np.random.default_rng(generator.initial_seed())
@@ -234,9 +256,10 @@ class DecodingMixin(LatentModel):
         }
         # Of its own: from the same seed, the noise of a Gaussian would be the latents again
         seed = int(torch.randint(2**62, (), generator=generator, device=device))
-        # Distributions draw from the global generator: seed it, and leave it as it was.
+        # Distributions draw from the global generator: seed that of the device, and leave it as
+        # it was
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.manual_seed(seed)
+            _seed_device(device, seed)
             picked = self._reference_cells(n, batch, rng, indices)
             covariates, library = self._reference_rows(picked, batch)
             values = self._decoded(
@@ -246,6 +269,17 @@ class DecodingMixin(LatentModel):
         for kind, latent in latents.items():
             made.obsm[_obsm_of(kind, len(self.module.n_latent))] = latent.cpu().numpy()
         return made
+
+
+def _seed_device(device: torch.device, seed: int) -> None:
+    """Seed one device's global generator; `torch.manual_seed` seeds those of all of them."""
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
+    elif device.type == "cpu":
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)
 
 
 def _obsm_of(kind: str, n_kinds: int) -> str:

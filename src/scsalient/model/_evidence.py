@@ -15,7 +15,7 @@ from scvi import REGISTRY_KEYS
 from scsalient import _keys
 from scsalient._arguments import check_integer, check_number
 from scsalient.data import CATEGORY_KEYS, Role
-from scsalient.loaders import Rows
+from scsalient.loaders import Rows, fingerprint_of_cells
 from scsalient.model._base import LatentModel
 from scsalient.model._copies import signatures
 
@@ -227,6 +227,7 @@ class EvidenceMixin(LatentModel):
         """
         check_number("level", level, low=0, high=1, low_included=False, high_included=False)
         check_integer("n_permutations", n_permutations, low=99)
+        check_integer("seed", seed, low=0)
         if not self.is_trained:
             msg = "`evidence` needs a trained model, found an untrained one. Run `train` first."
             raise RuntimeError(msg)
@@ -267,7 +268,7 @@ class EvidenceMixin(LatentModel):
         parts = [np.asarray(part if part is not None else [], dtype=np.int64) for part in split]
         n_split = sum(len(part) for part in parts)
         n_used = sum(len(group) for group in self._groups().values())
-        if self.cells_ != self._fingerprint(self.adata):
+        if self.cells_ != fingerprint_of_cells(self.adata):
             found = "cells of other names or in another order"
             if n_used < n_split:
                 found = f"{n_used} target and background cells where training had {n_split}"
@@ -299,9 +300,9 @@ class EvidenceMixin(LatentModel):
 
     def _check_not_trained_on(self, adata: AnnData) -> None:
         """Check that other data have no cells that were trained on, whatever their names."""
-        if self.adata is None or self.cells_ != self._fingerprint(self.adata):
+        if self.adata is None or self.cells_ != fingerprint_of_cells(self.adata):
             # Of the cells of training only the names are left
-            n_same = adata.n_obs if self.cells_ == self._fingerprint(adata) else 0
+            n_same = adata.n_obs if self.cells_ == fingerprint_of_cells(adata) else 0
         else:
             theirs = self._signatures(adata, np.arange(adata.n_obs))
             ours = self._signatures(self.adata, np.asarray(self.train_indices))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from scsalient._arguments import check_integer
+from scsalient._arguments import check_flag, check_integer
 from scsalient.model._base import LatentModel
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ class LatentsMixin(LatentModel):
         batch_size: int | None,
     ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         check_integer("n_samples", n_samples, low=1)
+        check_flag("give_mean", give_mean)
+        check_flag("return_dist", return_dist)
         if n_samples > 1 and (give_mean or return_dist):
             msg = (
                 f"`n_samples={n_samples}` asks for draws from the posterior, found "
@@ -47,7 +49,8 @@ class LatentsMixin(LatentModel):
             posterior = self.module.posteriors(tensors)[kind]
             if return_dist or give_mean:
                 means.append(posterior.mean.cpu())
-                variances.append(posterior.variance.cpu())
+                if return_dist:
+                    variances.append(posterior.variance.cpu())
             else:
                 draws.append(posterior.sample(n_samples, generator=generator).cpu())
         if return_dist:

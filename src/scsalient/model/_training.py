@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import copy
 import inspect
 import math
 import tempfile
@@ -16,7 +16,7 @@ from scvi import settings
 
 from scsalient._arguments import check_flag, check_integer, check_names, check_number
 from scsalient._wording import not_among
-from scsalient.loaders import RoleDataSplitter
+from scsalient.loaders import RoleDataSplitter, fingerprint_of_cells
 from scsalient.model._base import LatentModel
 from scsalient.model._fields import registered_categories
 from scsalient.train import (
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     import os
 
     import lightning.pytorch as pl
-    from anndata import AnnData
 
 # Longer training overfits small data: silhouettes of a known response fall (docs/defaults.md)
 USUAL_EPOCHS = 50
@@ -42,6 +41,8 @@ MAX_SILHOUETTE_CELLS = 2000
 # Of a group, below which little is learned of it
 _FEW_CELLS = 10
 _SPLITTER_ARGUMENTS = ("storage", "steps_at_once", "external_indexing")
+# Which cells were trained on; by the names that scvi-tools saves
+_OF_THE_SPLIT = ("cells_", "train_indices", "validation_indices", "test_indices")
 # Weights stay in single precision
 _PRECISIONS = ("32-true", "32", "16-mixed", "bf16-mixed")
 
@@ -169,6 +170,7 @@ class TrainingMixin(LatentModel):
             check_integer("max_epochs", max_epochs, low=1)
             max_epochs = int(max_epochs)
         check_flag("early_stopping", early_stopping)
+        check_flag("shuffle_set_split", shuffle_set_split)
         check_trainer_arguments(trainer_kwargs, ours=inspect.signature(self.train).parameters)
         # Lightning takes no numbers of NumPy
         trainer_kwargs = {
@@ -251,25 +253,44 @@ class TrainingMixin(LatentModel):
             if max_epochs is None and runner.trainer.world_size > 1:
                 n_steps = math.ceil(splitter.n_steps_per_epoch / runner.trainer.world_size)
                 runner.trainer.fit_loop.max_epochs = default_max_epochs(n_steps)
-            self._remember_split(splitter)
+            before = self._what_training_changes()
+            self._remember_split(splitter, before["categories_"])
             # After an earlier training the networks are in the mode of evaluation
             self.module.train()
             try:
                 runner()
+            except BaseException:
+                if not runner.trainer.global_step:
+                    # Nothing was trained on these cells, though a checkpoint may have been read
+                    self._restore(before)
+                raise
             finally:
                 self.module.eval()
+            # A checkpoint has a split of its own
+            self._remember_split(splitter, before["categories_"])
         self._check_not_diverged(runner.trainer)
 
-    def _remember_split(self, splitter: RoleDataSplitter) -> None:
+    def _what_training_changes(self) -> dict[str, Any]:
+        """Weights, the cells that they were trained on, and their categories."""
+        kept = {name: getattr(self, name, None) for name in _OF_THE_SPLIT}
+        weights = {name: value.clone() for name, value in self.module.state_dict().items()}
+        return kept | {"categories_": copy.deepcopy(self.categories_), "weights": weights}
+
+    def _restore(self, before: dict[str, Any]) -> None:
+        self.module.load_state_dict(before["weights"])
+        self.categories_ = before["categories_"]
+        for name in _OF_THE_SPLIT:
+            setattr(self, name, before[name])
+
+    def _remember_split(self, splitter: RoleDataSplitter, seen: dict[str, list[list[int]]]) -> None:
         """Keep which cells are trained on, and their categories; a checkpoint has them, too."""
-        self.cells_ = self._fingerprint(self.adata)
+        self.cells_ = fingerprint_of_cells(self.adata)
         self.train_indices = splitter.train_idx
         self.validation_indices = splitter.val_idx
         self.test_indices = splitter.test_idx
         for field, i, _, _ in registered_categories(self.registry):
             codes = self._category_codes(field)[splitter.train_idx, i]
-            known = self.categories_[field][i]
-            self.categories_[field][i] = sorted({*known, *np.unique(codes).tolist()})
+            self.categories_[field][i] = sorted({*seen[field][i], *np.unique(codes).tolist()})
 
     def _warn_of_unseen_categories(self, train_idx: np.ndarray) -> None:
         """Warn of batches and categories of covariates of which no cell is trained on."""
@@ -283,12 +304,6 @@ class TrainingMixin(LatentModel):
                     "of them, or do not register the column."
                 )
                 warnings.warn(msg, UserWarning, stacklevel=settings.warnings_stacklevel + 1)
-
-    @staticmethod
-    def _fingerprint(adata: AnnData) -> str:
-        """Names of the cells and their order, as a short text."""
-        names = "\0".join(map(str, adata.obs_names))
-        return hashlib.sha256(names.encode()).hexdigest()
 
     def _silhouette_monitor(self, key: str) -> SilhouetteMonitor:
         if key not in self.adata.obs:

@@ -219,7 +219,7 @@ class ContrastiveVAEModule(LatentModule):
         n_pairs = min(len(hosts), -(-len(donors) // share))
         if not (self.transplant_weight and n_pairs):
             return salient.new_zeros(())
-        # The rows of a minibatch come in random order: the first are as good as any
+        # In training the rows of a minibatch come in random order: the first are as good as any
         donors, hosts = donors[:n_pairs], hosts[:n_pairs]
         others = (_keys.TENSOR_GROUPS, _keys.TENSOR_BRANCHES)
         host = {k: _rows(value, hosts) for k, value in tensors.items() if k not in others}

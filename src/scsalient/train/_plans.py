@@ -57,7 +57,8 @@ class VAETrainingPlan(TrainingPlan):
         As in :class:`torch.optim.Adam`.
     dispersion_lr
         Learning rate of the inverse dispersions of ``"nb"`` and ``"zinb"``, which Adam moves by
-        about that much in a step and which have far to go on their logarithmic scale.
+        about that much in a step and which have far to go on their logarithmic scale. With
+        ``optimizer="Custom"`` it has no effect.
     kl_warmup
         Share of the planned training over which the KL terms reach their full weight.
     weight_averaging
@@ -82,6 +83,8 @@ class VAETrainingPlan(TrainingPlan):
         check_number("kl_warmup", kl_warmup, low=0, high=1)
         check_number("weight_averaging", weight_averaging, low=0, high=1)
         check_number("lr", lr, low=0, low_included=False)
+        check_number("weight_decay", weight_decay, low=0)
+        check_number("eps", eps, low=0)
         check_number("dispersion_lr", dispersion_lr, low=0, low_included=False)
         # Set first: scvi-tools' constructor already asks for the KL weight.
         self._kl_warmup = kl_warmup
@@ -194,9 +197,11 @@ class VAETrainingPlan(TrainingPlan):
         return loss_output.loss
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Count the weights in, if the end is near."""
+        """Count the weights in, if the end is near; after an epoch all look at their mean."""
         if not isinstance(batch, Minibatches):
             self._end_step(self._progress_before)
+        if self.trainer.is_last_batch:
+            self._take_mean()
 
     def _end_step(self, progress: float) -> None:
         """Count the weights in after a step before which so much of the training was done."""
@@ -210,7 +215,7 @@ class VAETrainingPlan(TrainingPlan):
         self._take_mean()
 
     def on_train_epoch_end(self) -> None:
-        """Log what an interrupted epoch has seen, and show callbacks what the model would keep."""
+        """Log what an interrupted epoch has seen, and look at the mean after it, too."""
         self._log_means("train")
         self._take_mean()
 

@@ -83,6 +83,8 @@ def check_trainer_arguments(arguments: dict[str, Any], *, ours: Iterable[str]) -
     ------
     TypeError
         When neither trainer has one of them.
+    ValueError
+        When a trial run is asked for, which keeps nothing.
     """
     known = {"ckpt_path", "trainer_config", "save_log_on_disk"}
     for trainer in (Trainer, pl.Trainer):
@@ -96,3 +98,9 @@ def check_trainer_arguments(arguments: dict[str, Any], *, ours: Iterable[str]) -
         else:
             msg += did_you_mean(name, [*ours, *known]) or " Look at its signature."
         raise TypeError(msg)
+    if arguments.get("fast_dev_run"):
+        msg = (
+            "`fast_dev_run` should be left out, found "
+            f"{arguments['fast_dev_run']!r}: it keeps no history. Train for `max_epochs=1`."
+        )
+        raise ValueError(msg)

@@ -7,6 +7,7 @@ import pytest
 import scvi
 import torch
 from anndata import AnnData
+from scipy import sparse
 
 from factories import make_counts, make_model, make_trained
 from scsalient import ContrastiveVAE
@@ -139,6 +140,46 @@ def test_roles_are_exchanged_among_cells_of_the_same_covariates():
         for some in (codes, codes[:, :1])
     ]
     assert p_values[0] > 0.05 > 0.001 == p_values[1]
+
+
+@pytest.fixture(scope="module")
+def other_mix():
+    """No response, but another mix of two cell types, which is as one of depth."""
+    rng = np.random.default_rng(0)
+    is_target = np.arange(600) < 300
+    is_rare = rng.random(600) < np.where(is_target, 0.2, 0.8)
+    adata = make_counts(300, 300, 20, cell_type=np.where(is_rare, "rare", "usual"))
+    rate = np.where(np.arange(20) < 8, 1 + 5 * is_rare[:, None], 3.0)
+    adata.X = sparse.csr_matrix(rng.poisson(rate).astype(np.float32) + (np.arange(20) == 19))
+    adata.obs["marker"] = adata.X[:, :8].toarray().sum(1) + rng.uniform(0, 0.1, 600)
+    scvi.settings.seed = 0
+    return make_trained(adata, **LONG)
+
+
+@pytest.mark.parametrize("within", ["cell_type", ["cell_type", "batch"], "marker"])
+def test_a_difference_of_mix_is_not_found_within_it(other_mix, within):
+    assert other_mix.evidence().p_value < 0.01
+    evidence = other_mix.evidence(within=within)
+    assert evidence.p_value > 0.02
+    assert sum(evidence.n_exchangeable) <= 60
+
+
+def test_a_response_is_found_within_cell_types(with_response):
+    adata = with_response.adata
+    adata.obs["type"] = np.resize(["a", "b", "c"], adata.n_obs)
+    assert with_response.evidence(within="type").found
+    # What coincides with the roles leaves nothing to exchange
+    assert with_response.evidence(within="condition").p_value == 1
+
+
+def test_columns_to_exchange_within(with_response):
+    with pytest.raises(KeyError, match="`within` should name columns of `adata.obs`"):
+        with_response.evidence(within="nothing")
+    with_response.adata.obs["partly"] = [np.nan, *range(with_response.adata.n_obs - 1)]
+    held_out = with_response.validation_indices[0]
+    with_response.adata.obs.iloc[held_out, -1] = np.nan
+    with pytest.raises(ValueError, match="`within` column 'partly' should have a value for each"):
+        with_response.evidence(within=["batch", "partly"])
 
 
 def test_a_covariate_that_coincides_leaves_nothing_to_exchange():

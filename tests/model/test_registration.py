@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -318,6 +320,19 @@ def test_roles_are_told_in_the_words_of_the_column(column, background):
     text = adata.obs["dose"].astype(str)
     assert text.isin(told["background"]).sum() == 40
     assert text.isin(told["target"]).sum() == 60
+
+
+@pytest.mark.parametrize(("shift", "warns"), [(0.5, False), (1.5, True)])
+def test_a_covariate_that_differs_much_between_the_groups_warns(shift, warns):
+    rng = np.random.default_rng(0)
+    adata = make_counts(score=rng.normal(size=100) + shift * (np.arange(100) < 60))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        ContrastiveVAE.setup_anndata(
+            adata, "condition", "control", continuous_covariate_keys=["score"]
+        )
+    found = any("'score' differs much between the groups" in str(w.message) for w in caught)
+    assert found is warns
 
 
 def test_cells_of_neither_role_do_not_hide_that_a_batch_coincides():

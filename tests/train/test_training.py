@@ -371,6 +371,18 @@ def test_default_epochs():
     assert default_max_epochs(7) == 50
     assert default_max_epochs(400) == 20
     assert default_max_epochs(100_000) == 10
+    # Half as many target cells as others, a tenth, and so few that only 200 steps are left
+    assert default_max_epochs(7, 2) == 50
+    assert default_max_epochs(71, 10) == 10
+    assert default_max_epochs(16, 20) == 13
+    assert default_max_epochs(400, 50) == 2
+
+
+@pytest.mark.parametrize(("n_target", "n_background", "n_epochs"), [(40, 400, 10), (400, 40, 50)])
+def test_a_small_target_is_not_shown_too_often(n_target, n_background, n_epochs):
+    model = make_model(make_counts(n_target, n_background))
+    model.train(batch_size=16, **QUIET)
+    assert len(model.history["elbo_train"]) == n_epochs
 
 
 def test_unequal_groups_train():

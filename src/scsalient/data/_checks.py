@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _CHUNK_ROWS = 8192
 _MAX_NAMED = 8
+# Between the groups, in standard deviations, above which a covariate is warned of
+_LARGE_SHIFT = 1.0
 
 
 def data_matrix(adata: AnnData, layer: str | None) -> Any:
@@ -309,7 +311,8 @@ def warn_if_confounded(
     """Warn about every batch or covariate that tells target from background by itself.
 
     What such a column adds to the data and what the condition adds cannot be told apart by any
-    method: the decoder may explain the response by the column.
+    method: the decoder may explain the response by the column. A continuous covariate whose mean
+    differs by more than a standard deviation is warned of, too.
 
     Parameters
     ----------
@@ -348,6 +351,17 @@ def warn_if_confounded(
                 f"{target.min():g} to {target.max():g} in target cells, {background.min():g} to "
                 f"{background.max():g} in background cells. Its effect and the condition's cannot "
                 "be told apart. Leave the column out."
+            )
+            warnings.warn(msg, UserWarning, stacklevel=stacklevel)
+            continue
+        spread = np.sqrt((target.var() + background.var()) / 2)
+        shift = abs(target.mean() - background.mean())
+        if shift > _LARGE_SHIFT * spread:
+            msg = (
+                f"`continuous_covariate_keys` column {key!r} differs much between the groups: its "
+                f"mean is {target.mean():.3g} in target cells and {background.mean():.3g} in "
+                f"background cells, {shift / spread:.1f} standard deviations apart. The salient "
+                "latents may show it instead of the response. Leave the column out."
             )
             warnings.warn(msg, UserWarning, stacklevel=stacklevel)
 

@@ -9,23 +9,29 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import torch
+from pandas.api.types import is_bool_dtype, is_numeric_dtype
 from scipy.special import gammaln
 from scvi import REGISTRY_KEYS
 
 from scsalient import _keys
 from scsalient._arguments import check_integer, check_number
+from scsalient._wording import not_among
 from scsalient.data import CATEGORY_KEYS, Role
 from scsalient.loaders import Rows, fingerprint_of_cells
 from scsalient.model._base import LatentModel
 from scsalient.model._copies import signatures
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from anndata import AnnData
 
 MIN_CELLS = 20
 # Share of the cells that respond where few do
 FEW = 0.1
 _BLOCK_VALUES = 2_000_000
+# Of numbers that roles are exchanged within
+_MAX_GROUPS = 10
 # Share of cells that may be copies of others by chance, as where few genes are measured
 _MAX_COPIES = 0.1
 
@@ -99,15 +105,18 @@ class SalientEvidence:
         if not self.enough_cells:
             n_target, n_background = self.n_exchangeable
             return (
-                "Cannot tell: roles can be exchanged only among cells of the same batch and "
-                f"categorical covariates, and of those held out {n_target} target and "
-                f"{n_background} background cells have others of both roles there, so that p is "
-                f"at least {self.smallest_p_value:.2g}. Needed are {MIN_CELLS} of each and a p of "
-                f"{self.level:g}: register batches that have cells of both roles, or hold more "
-                "out with a smaller `train_size`."
+                "Cannot tell: roles can be exchanged only among cells of the same batch, "
+                "categorical covariates and groups of `within`, and of those held out "
+                f"{n_target} target and {n_background} background cells have others of both roles "
+                f"there, so that p is at least {self.smallest_p_value:.2g}. Needed are {MIN_CELLS} "
+                f"of each and a p of {self.level:g}: register batches that have cells of both "
+                "roles, or hold more out with a smaller `train_size`."
             )
         if self.found:
-            return "Found: the salient latents explain target cells better than background cells."
+            return (
+                "Found: the salient latents explain target cells better than background cells. It "
+                "does not say why: depth, cell types, donors or processing may differ, too."
+            )
         return (
             "Nothing found: it is not shown that the salient latents explain target cells better "
             "than background cells. Do not read structure into them."
@@ -133,6 +142,7 @@ class EvidenceMixin(LatentModel):
         self,
         adata: AnnData | None = None,
         *,
+        within: str | Sequence[str] | None = None,
         level: float = 0.01,
         n_permutations: int = 9999,
         batch_size: int | None = None,
@@ -147,8 +157,9 @@ class EvidenceMixin(LatentModel):
         target and background cells are alike, the encoders treat both alike, and held-out cells of
         the two roles can be exchanged. The difference of their gains is therefore compared with
         that after random exchanges of the roles, among cells of the same batch and the same
-        categorical covariates. Whatever the model, the number of cells and the distribution of the
-        gains, at most a share ``level`` of data with nothing to find then count as found.
+        categorical covariates, and of ``within``. Whatever the model, the number of cells and the
+        distribution of the gains, at most a share ``level`` of data with nothing to find then count
+        as found.
 
         Where all target cells respond a little, the mean of the gains :math:`g` tells most; where
         few respond, that of :math:`\log(0.9 + 0.1 e^g)`, the log-likelihood ratio of a mixture in
@@ -160,6 +171,12 @@ class EvidenceMixin(LatentModel):
         adata
             Cells that the model was not trained on, with both roles; `None`, or the model's own
             data, for the validation and test cells of these.
+        within
+            Column or columns of ``.obs`` within whose categories roles are exchanged, besides batch
+            and categorical covariates: to see whether it is only cell types, donors or depth that
+            differ. Numbers of more than ten different values are cut into ten groups of as many
+            cells each. The model need not know these columns. One that the condition itself
+            changes takes the response away.
         level
             p-value at or below which something counts as found, in (0, 1).
         n_permutations
@@ -192,8 +209,8 @@ class EvidenceMixin(LatentModel):
             Whether at least 20 held-out cells of each role can be exchanged, and enough for a
             p-value as small as ``level``.
         ``n_exchangeable``
-            Numbers of held-out target and background cells that share batch and categorical
-            covariates with cells of the other role.
+            Numbers of held-out target and background cells that share batch, categorical
+            covariates and groups of ``within`` with cells of the other role.
         ``smallest_p_value``
             The smallest p-value that these cells and exchanges could give.
         ``level``
@@ -201,11 +218,16 @@ class EvidenceMixin(LatentModel):
 
         Raises
         ------
+        KeyError
+            When there is no column of ``within``.
         RuntimeError
             When the model is not trained, or gives cells no finite likelihood.
+        TypeError
+            When a number is of the wrong type.
         ValueError
             When the model's data are not those that it was trained on, other data have cells that
-            it was trained on, or an argument is out of range.
+            it was trained on, a column of ``within`` has missing values, or an argument is out of
+            range.
 
         Warns
         -----
@@ -217,10 +239,11 @@ class EvidenceMixin(LatentModel):
         -----
         "Found" means that the roles differ in a way that the salient latents show. It does not say
         why: another depth of sequencing, another donor or another mix of cell types is a
-        difference too. Only what is registered as the batch or as a categorical covariate is
-        allowed for: where one coincides with the condition, nothing can be exchanged, and the
-        answer is that it cannot tell. Continuous covariates are not allowed for. Cells of one donor
-        are not independent, and the test does not know. "Nothing found" is no proof of
+        difference too. Only what is registered as the batch or as a categorical covariate, or named
+        by ``within``, is allowed for: where one coincides with the condition, nothing can be
+        exchanged, and the answer is that it cannot tell. Continuous covariates are not allowed for
+        unless ``within`` names them. Cells of one donor are not independent, and the test does not
+        know. "Nothing found" is no proof of
         absence: a weak response, or one of a few cells, needs more cells. A model that was trained
         twice on different splits has seen the cells that it holds out, and one that was chosen by
         its loss on them has seen a little of them.
@@ -244,7 +267,9 @@ class EvidenceMixin(LatentModel):
         else:
             self._check_not_trained_on(data)
             indices = np.arange(data.n_obs)
+        groups = _groups_within(data, within, indices)
         gains, roles, codes = self._salient_gains(data, indices, batch_size)
+        codes = np.concatenate([codes, groups], axis=1)
         is_target = roles == Role.TARGET
         used = is_target | (roles == Role.BACKGROUND)
         gains, is_target, strata = gains[used], is_target[used], _strata(codes[used])
@@ -348,6 +373,30 @@ class EvidenceMixin(LatentModel):
             )
             raise RuntimeError(msg)
         return gains.astype(np.float64), roles, every
+
+
+def _groups_within(
+    adata: AnnData, within: str | Sequence[str] | None, indices: np.ndarray
+) -> np.ndarray:
+    """Codes of cells in columns of ``.obs``, shape ``(n_cells, n_columns)``."""
+    keys = [within] if isinstance(within, str) else list(within or ())
+    codes = np.zeros((len(indices), len(keys)), dtype=np.int64)
+    for i, key in enumerate(keys):
+        if key not in adata.obs:
+            msg = f"`within` should name columns of `adata.obs`, {not_among(key, adata.obs)}"
+            raise KeyError(msg)
+        values = adata.obs[key].iloc[indices]
+        if values.isna().any():
+            msg = (
+                f"`within` column {key!r} should have a value for each cell that is asked, found "
+                f"{int(values.isna().sum())} missing."
+            )
+            raise ValueError(msg)
+        is_number = is_numeric_dtype(values) and not is_bool_dtype(values)
+        if is_number and values.nunique() > _MAX_GROUPS:
+            values = pd.qcut(values, _MAX_GROUPS, labels=False, duplicates="drop")
+        codes[:, i] = pd.factorize(values)[0]
+    return codes
 
 
 def _strata(codes: np.ndarray) -> np.ndarray:

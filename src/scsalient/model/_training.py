@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 USUAL_EPOCHS = 50
 MIN_STEPS = 200
 MAX_STEPS = 8000
+MAX_PASSES = 100
 MAX_SILHOUETTE_CELLS = 2000
 # Of a group, below which little is learned of it
 _FEW_CELLS = 10
@@ -47,21 +48,25 @@ _OF_THE_SPLIT = ("cells_", "train_indices", "validation_indices", "test_indices"
 _PRECISIONS = ("32-true", "32", "16-mixed", "bf16-mixed")
 
 
-def default_max_epochs(n_steps_per_epoch: int) -> int:
+def default_max_epochs(n_steps_per_epoch: int, n_passes: float = 1.0) -> int:
     """Epochs of a training: enough steps for small data, not more than needed for large ones.
 
     Parameters
     ----------
     n_steps_per_epoch
         Minibatches in an epoch.
+    n_passes
+        How often an epoch shows each target cell: cells of the largest group over target cells.
 
     Returns
     -------
     50 epochs, but at least 200 and at most about 8,000 optimiser steps, and never fewer than 10
-    epochs.
+    epochs. Where that would show each target cell more than 100 times, fewer, down to 200 steps.
     """
-    epochs = max(USUAL_EPOCHS, math.ceil(MIN_STEPS / n_steps_per_epoch))
-    return max(10, min(epochs, math.ceil(MAX_STEPS / n_steps_per_epoch)))
+    fewest = math.ceil(MIN_STEPS / n_steps_per_epoch)
+    epochs = max(USUAL_EPOCHS, fewest)
+    epochs = max(10, min(epochs, math.ceil(MAX_STEPS / n_steps_per_epoch)))
+    return min(epochs, max(fewest, math.ceil(MAX_PASSES / n_passes)))
 
 
 class TrainingMixin(LatentModel):
@@ -95,7 +100,9 @@ class TrainingMixin(LatentModel):
         ----------
         max_epochs
             Epochs. `None` for 50; more if that is fewer than 200 optimiser steps, fewer if it is
-            more than about 8,000, but never fewer than 10 epochs.
+            more than about 8,000, but never fewer than 10 epochs. Where the background is much
+            larger than the target, fewer, so that each target cell comes 100 times at most, or as
+            often as 200 steps need.
         accelerator
             As in :class:`lightning.pytorch.Trainer`.
         devices
@@ -234,6 +241,8 @@ class TrainingMixin(LatentModel):
         if checkpoint_path is not None:
             callbacks.append(ResumableCheckpoint(checkpoint_path))
         trainer_kwargs["callbacks"] = callbacks
+        # The groups are named from the target on
+        n_passes = max(splitter.n_train_of.values()) / next(iter(splitter.n_train_of.values()))
         # With a strategy for several devices scvi-tools passes the history on in a file.
         plan = self._training_plan_cls(self.module, **(plan_kwargs or {}))
         _clip_in_plan(plan, trainer_kwargs)
@@ -244,7 +253,7 @@ class TrainingMixin(LatentModel):
                 self,
                 training_plan=plan,
                 data_splitter=splitter,
-                max_epochs=max_epochs or default_max_epochs(splitter.n_steps_per_epoch),
+                max_epochs=max_epochs or default_max_epochs(splitter.n_steps_per_epoch, n_passes),
                 accelerator=accelerator,
                 devices=devices,
                 early_stopping=early_stopping,
@@ -252,7 +261,7 @@ class TrainingMixin(LatentModel):
             )
             if max_epochs is None and runner.trainer.world_size > 1:
                 n_steps = math.ceil(splitter.n_steps_per_epoch / runner.trainer.world_size)
-                runner.trainer.fit_loop.max_epochs = default_max_epochs(n_steps)
+                runner.trainer.fit_loop.max_epochs = default_max_epochs(n_steps, n_passes)
             before = self._what_training_changes()
             self._remember_split(splitter, before["categories_"])
             # After an earlier training the networks are in the mode of evaluation

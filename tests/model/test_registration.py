@@ -322,6 +322,23 @@ def test_roles_are_told_in_the_words_of_the_column(column, background):
     assert text.isin(told["target"]).sum() == 60
 
 
+@pytest.mark.parametrize("cls", [ContrastiveVAE, StandardVAE])
+def test_counts_are_not_gaussian(cls):
+    adata = make_counts()
+    adata.layers["log"] = np.log1p(adata.X.toarray())
+    adata.layers["binary"] = (adata.X.toarray() > 3).astype(int)
+    for layer, warns in ((None, True), ("log", False), ("binary", False)):
+        columns = ("condition", "control") if cls is ContrastiveVAE else ()
+        cls.setup_anndata(adata, *columns, layer=layer)
+        for likelihood in ("gaussian", "nb") if layer is None else ("gaussian",):
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                cls(adata, likelihood=likelihood)
+            found = [w for w in caught if "look like raw counts" in str(w.message)]
+            assert bool(found) is (warns and likelihood == "gaussian")
+            assert all(w.filename == __file__ for w in found)
+
+
 @pytest.mark.parametrize(("shift", "warns"), [(0.5, False), (1.5, True)])
 def test_a_covariate_that_differs_much_between_the_groups_warns(shift, warns):
     rng = np.random.default_rng(0)

@@ -17,7 +17,7 @@ from sklearn.metrics import silhouette_score
 
 from scsalient import _keys
 from scsalient._arguments import check_anndata, check_flag, check_integer
-from scsalient.data import Role, check_finite, data_matrix, resolve_roles, row_blocks
+from scsalient.data import Role, are_whole, check_finite, data_matrix, resolve_roles, row_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
@@ -335,7 +335,7 @@ def _look_raw(adata: AnnData, data: Any, where: str) -> bool:
     look_raw, highest = True, 0.0
     for start, block in row_blocks(data):
         values = check_finite(block, where, adata=adata, start=start)
-        look_raw = look_raw and bool((values >= 0).all() and (values == np.rint(values)).all())
+        look_raw = look_raw and are_whole(values)
         highest = max(highest, float(values.max())) if values.size else highest
     # Zeros and ones may be any binary feature
     return look_raw and highest > 1

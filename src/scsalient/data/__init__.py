@@ -1,6 +1,7 @@
 """From AnnData to registered fields: condition roles, registration and input checks."""
 
 from scsalient.data._checks import (
+    are_whole,
     check_block,
     check_finite,
     check_values,
@@ -18,6 +19,7 @@ __all__ = [
     "Role",
     "RoleField",
     "ValuesField",
+    "are_whole",
     "as_python",
     "check_block",
     "check_finite",

@@ -151,6 +151,11 @@ def _place_of_first(block: Any, adata: AnnData, start: int) -> str:
     )
 
 
+def are_whole(values: np.ndarray) -> bool:
+    """Whether stored values are all non-negative integers, as counts are."""
+    return bool((values >= 0).all() and (values == np.rint(values)).all())
+
+
 def _where(layer: str | None) -> str:
     return "adata.X" if layer is None else f"adata.layers[{layer!r}]"
 

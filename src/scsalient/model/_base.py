@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import torch
+from scipy import sparse
 from scvi import REGISTRY_KEYS, settings
 from scvi.model.base import BaseModelClass
 
@@ -14,6 +16,7 @@ from scsalient._arguments import check_anndata, check_flag, check_integer, check
 from scsalient._compat import SCVI_UUID_KEY
 from scsalient.data import (
     CATEGORY_KEYS,
+    are_whole,
     check_block,
     check_values,
     image_from_registry,
@@ -111,8 +114,15 @@ class LatentModel(BaseModelClass):
         totals = self._check_data(self.adata)
         x = self.get_from_registry(self.adata, REGISTRY_KEYS.X_KEY)
         sums = np.zeros(self.summary_stats.n_vars)
+        look_raw, highest = self.module.likelihood.support == "real" and self._image is None, 0.0
         for _, block in row_blocks(x):
             sums += np.asarray(block.sum(axis=0, dtype=np.float64)).ravel()
+            if look_raw:
+                values = block.data if sparse.issparse(block) else block
+                look_raw, highest = are_whole(values), max(highest, values.max(initial=0))
+        # Zeros and ones may be any binary feature
+        if look_raw and highest > 1:
+            self._warn_of_counts()
         denominator = totals.sum() if self.module.likelihood.support == "counts" else len(totals)
         if self.module.likelihood.support == "counts" and self.module.use_size_factor:
             factors = self.get_from_registry(self.adata, REGISTRY_KEYS.SIZE_FACTOR_KEY)
@@ -125,6 +135,16 @@ class LatentModel(BaseModelClass):
             self.module.standardise_covariates(torch.from_numpy(values))
         average = torch.as_tensor(sums / self._scale / denominator, dtype=torch.float32)
         self.module.initialise_output(average)
+
+    def _warn_of_counts(self) -> None:
+        layer = self.registry["setup_args"].get("layer")
+        where = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
+        msg = (
+            "`likelihood='gaussian'` expects log-normalised values, found only non-negative "
+            f"integers in `{where}`, which look like raw counts. Choose `likelihood='nb'`, or "
+            "normalise and register other values."
+        )
+        warnings.warn(msg, UserWarning, stacklevel=settings.warnings_stacklevel + 2)
 
     def _category_codes(self, field: str) -> np.ndarray:
         """Codes of the batch or of the categorical covariates, shape ``(n_cells, n_columns)``."""

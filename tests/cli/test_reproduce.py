@@ -38,6 +38,7 @@ def test_prints_the_summary_and_names_the_files(tmp_path, monkeypatch):
     row = next(line for line in result.stdout.splitlines() if "│ A" in line)
     assert [cell.strip() for cell in row.split("│")[1:-1]] == ["A", "2", "0.50", "0.25", "0.75"]
     assert "0.12" in result.stdout
+    assert "the numbers tell nothing of the methods" in " ".join(result.stdout.split())
     assert f"Figure:  {folder / 'small_latents.png'}" in result.stdout
 
 
@@ -46,6 +47,7 @@ def test_prints_the_summary_and_names_the_files(tmp_path, monkeypatch):
     [
         (["nope"], "`FIGURE` should be one of"),
         (["rna-seq", "--n-jobs", "0"], "`--n-jobs` should be"),
+        (["rna-seq", "--trials", "2", "--seed", str(2**32 - 1)], "`--seed` should be an integer"),
     ],
 )
 def test_a_mistake_is_one_line(tmp_path, arguments, words):
@@ -62,6 +64,7 @@ def test_data_of_something_else_are_told_by_the_option(tmp_path, name):
     result = run(name, "--data", tmp_path / "wrong", "--output-dir", tmp_path / "out")
     assert result.exit_code == 2
     assert result.stderr.startswith("Error: `--data` should ")
+    assert not (tmp_path / "out").exists()
     assert len(result.stderr.strip().splitlines()) == 1
 
 

@@ -151,6 +151,7 @@ def test_kang_failed_download(tmp_path, monkeypatch):
     [
         ({"columns": ("label",)}, r"found no \['cell_type', 'replicate'\]"),
         ({"value": 0.5}, "should hold raw counts"),
+        ({"value": np.inf}, "should hold raw counts .* infinite"),
     ],
 )
 def test_kang_checks_what_arrived(tmp_path, monkeypatch, kwargs, message):

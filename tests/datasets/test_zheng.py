@@ -182,6 +182,13 @@ def test_samples_with_other_genes(root):
         datasets.zheng_2017(root=root)
 
 
+def test_folders_without_a_file(root):
+    (root / archive_of(PRE)).unlink()
+    write_folder(root / PRE, {k: v for k, v in make_files(PRE).items() if k != "genes.tsv"})
+    with pytest.raises(ValueError, match=r"found no \['genes.tsv'\]"):
+        datasets.zheng_2017(root=root)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -13,6 +13,7 @@ import scvi
 from tqdm import tqdm
 
 from factories import count_and_double
+from scsalient import experiments
 from scsalient.experiments import _trials
 from scsalient.experiments._trials import fingerprint, run_trials, trial_key
 
@@ -162,3 +163,24 @@ def test_numbers_come_back_to_the_last_bit_and_text_as_it_is(tmp_path):
     first, again = run().table, run().table
     assert again["drawn"].tolist() == first["drawn"].tolist()
     assert again["method"].eq("NA").all()
+
+
+@pytest.mark.parametrize("name", experiments.__all__)
+def test_what_all_experiments_take_is_checked_before_anything_is_made(name, tmp_path):
+    experiment = functools.partial(getattr(experiments, name), output_dir=tmp_path / "out")
+    for argument, value, error in (
+        ("trials", 0, ValueError),
+        ("trials", 1.0, TypeError),
+        ("seed", -1, ValueError),
+        ("seed", 2**32 - 9, ValueError),
+        ("seed", 0.5, TypeError),
+        ("n_jobs", 0, ValueError),
+        ("n_jobs", "2", TypeError),
+        ("max_epochs", 0, ValueError),
+    ):
+        with pytest.raises(error, match=f"`{argument}` should be"):
+            experiment(**{argument: value})
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "out").touch()
+    with pytest.raises(NotADirectoryError, match="`output_dir` should be a folder, found the file"):
+        experiment()

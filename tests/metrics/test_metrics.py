@@ -3,6 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from anndata import AnnData
+from scipy import sparse
 
 from scsalient import metrics
 
@@ -83,6 +85,31 @@ def test_bad_input(latent, labels, message):
     for metric in (metrics.silhouette, metrics.leakage):
         with pytest.raises(ValueError, match=message):
             metric(latent, np.asarray(labels, dtype=object))
+
+
+@pytest.mark.parametrize(
+    ("form", "message"),
+    [
+        (sparse.csr_matrix, r"found csr_matrix\. Pass `latent\.toarray\(\)`"),
+        (AnnData, r"found AnnData\. Pass a column of `\.obsm`"),
+    ],
+    ids=["sparse", "anndata"],
+)
+@pytest.mark.parametrize("metric", [metrics.silhouette, metrics.leakage])
+def test_latents_are_an_array(metric, form, message):
+    with pytest.raises(TypeError, match=f"`latent` should be an array, {message}"):
+        metric(form(np.eye(12)), list("ab") * 6)
+
+
+@pytest.mark.parametrize("metric", [metrics.silhouette, metrics.leakage])
+def test_labels_are_in_the_order_of_the_latents(metric):
+    latent = pd.DataFrame(RNG.normal(size=(12, 2)), index=[f"cell_{i}" for i in range(12)])
+    labels = pd.Series(list("ab") * 6, index=latent.index)
+    expected = metric(latent, labels)
+    # Without the names of the cells there is the position alone
+    assert metric(latent, labels.reset_index(drop=True)) == expected
+    with pytest.raises(ValueError, match="`labels` should have the index of `latent`"):
+        metric(latent, labels[::-1])
 
 
 def test_leakage_needs_cells_of_each_label():

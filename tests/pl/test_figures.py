@@ -247,6 +247,71 @@ def test_strip_shows_cells_without_a_category(embedded):
     assert [text.get_text() for text in axis.get_xticklabels()] == ["a", "b", "NA"]
 
 
+@pytest.mark.parametrize("components", [(1, 2), 1], ids=["scatter", "strip"])
+def test_lists_have_an_entry_for_each_panel(embedded, components):
+    axes = pl.salient(
+        embedded,
+        ["gene_0", "gene_1"],
+        components=components,
+        title=["one", "two"],
+        vmin=[0, 1],
+        vmax=[5],
+        show=False,
+    )
+    assert [axis.get_title() for axis in axes] == ["one", "two"]
+    assert [axis.collections[0].get_clim() for axis in axes] == [(0, 5), (1, 5)]
+
+
+@pytest.mark.parametrize("name", ["title", "vmin", "vmax", "vcenter", "norm"])
+def test_lists_of_another_length_than_the_panels(embedded, name):
+    message = f"`{name}` should have one entry for each panel, 2, or one for all, found 3"
+    with pytest.raises(ValueError, match=message):
+        pl.salient(embedded, ["gene_0", "gene_1"], components=1, **{name: [None] * 3})
+
+
+@pytest.mark.parametrize("components", [None, 1])
+@pytest.mark.parametrize("palette", ["uns", "argument", "none"])
+def test_target_cells_without_a_category_are_not_grey_as_background_cells(
+    embedded, components, palette
+):
+    values = np.where(embedded.obs["condition"] == "treated", "x", "y").astype(object)
+    values[:10] = None
+    embedded.obs["found"] = pd.Categorical(values)
+    if palette == "uns":
+        embedded.uns["found_colors"] = ["#ff0000", "#00ff00"]
+    kwargs = {"palette": {"x": "#ff0000"}} if palette == "argument" else {}
+    axis = pl.salient(
+        embedded, "found", components=components, cells="contrast", show=False, **kwargs
+    )
+    drawn = pd.Series([to_hex(colour) for colour in drawn_colours(axis)]).value_counts()
+    cycle = plt.rcParams["axes.prop_cycle"].by_key()["color"]
+    x = to_hex(cycle[0]) if palette == "none" else "#ff0000"
+    assert drawn.to_dict() == {x: 50, to_hex("lightgray"): 40, to_hex("dimgray"): 10}
+    if components == 1:
+        ticks = [label.get_text() for label in axis.get_xticklabels()]
+        assert ticks == ["x", "NA", "background"]
+    else:
+        assert [text.get_text() for text in axis.get_legend().get_texts()] == ["x", "NA"]
+
+
+def test_a_strip_for_a_category_of_that_name_and_cells_without_one(embedded):
+    values = np.array(["x", "NA"] * 50, dtype=object)
+    values[:10] = None
+    embedded.obs["found"] = pd.Categorical(values)
+    for cells, others in (("all", []), ("contrast", ["background"])):
+        axis = pl.salient(embedded, "found", components=1, cells=cells, show=False)
+        assert [label.get_text() for label in axis.get_xticklabels()] == ["NA", "x", *others]
+
+
+def test_salient_draws_one_or_two_dimensions_of_its_own_arguments(embedded):
+    with pytest.raises(ValueError, match="`projection` should be '2d', found '3d'"):
+        pl.salient(embedded, projection="3d")
+    with pytest.raises(TypeError, match="`dimensions` should not be passed.* Pass `components`"):
+        pl.salient(embedded, dimensions=(0, 1))
+    with pytest.raises(TypeError, match="`basis` should not be passed.* Pass `key`"):
+        pl.salient(embedded, basis="X_pca")
+
+
 @pytest.mark.parametrize("components", [None, 1])
 def test_salient_finds_genes_of_raw(embedded, components):
     embedded.raw = embedded.copy()
@@ -349,6 +414,13 @@ def test_training_draws_terms_of_one_unit_together(trained):
         np.testing.assert_allclose(line.get_ydata(), expected)
 
 
+def test_training_has_whole_epochs_on_its_axis(trained):
+    figure = pl.training(trained, return_fig=True)
+    for axis in figure.axes:
+        ticks = axis.get_xticks()
+        np.testing.assert_array_equal(ticks, np.rint(ticks))
+
+
 def test_training_skips_epochs(trained):
     axis = pl.training(trained, terms=["mmd"], skip_epochs=1, show=False)
     expected = trained.history["mmd_train"].to_numpy(dtype=float).ravel()[1:]
@@ -430,7 +502,28 @@ def test_trials_draws_a_box_and_every_point_of_each_method():
     assert (axis.get_ylabel(), len(axis.collections)) == ("score", 1)
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["contrastive VAE without biases", "standard VAE of four dimensions"],
+        ["Extraordinarily_long_names", "Incomprehensibilities"],
+    ],
+    ids=["words", "one_word"],
+)
+def test_long_names_of_methods_do_not_overlap(names):
+    table = pd.DataFrame({"method": names * 2, "silhouette": [0.1, 0.2, 0.3, 0.4]})
+    axis = pl.trials(table, show=False)
+    axis.figure.draw_without_rendering()
+    labels = axis.get_xticklabels()
+    assert [label.get_text().replace("\n", " ") for label in labels] == names
+    if not labels[0].get_rotation():
+        left, right = (label.get_window_extent() for label in labels)
+        assert left.x1 < right.x0
+
+
 def test_trials_bad_arguments():
+    with pytest.raises(TypeError, match="`metric` should name a column of numbers, found 'A'"):
+        pl.trials(pd.DataFrame({"method": ["A"], "other": ["A"]}), "other")
     table = pd.DataFrame({"method": ["A"], "silhouette": [np.nan]})
     with pytest.raises(KeyError, match="found no \\['nope'\\]"):
         pl.trials(table, "nope")

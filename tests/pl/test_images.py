@@ -63,6 +63,25 @@ def test_image_grid_of_colours_is_clear_between_the_images():
     assert picture[..., 1].max() == 0
 
 
+@pytest.mark.parametrize("scale", [1, 255], ids=["floats", "bytes"])
+def test_images_with_opacity_keep_it(scale):
+    rgba = make_images(3, channels=4)
+    rgba[..., 3] = 0.6
+    rgba = np.rint(rgba * scale).astype(np.uint8) if scale > 1 else rgba
+    picture = pl.image_grid(rgba, ncols=3, vmin=0, vmax=scale / 2, show=False).images[0].get_array()
+    np.testing.assert_allclose(
+        picture[1, [1, 7, 13]], [[0, 0, 0, 0.6], [1, 1, 1, 0.6], [1, 1, 1, 0.6]]
+    )
+    picture = pl.denoised(rgba, rgba / scale, stretch=True, show=False).images[0].get_array()
+    np.testing.assert_allclose(picture[[1, 6], 1], [[0, 0, 0, 0.6]] * 2)
+
+
+def test_floats_as_labels_have_three_digits():
+    labels = [0.123456, np.float32(2), 3]
+    axis = pl.image_grid(make_images(3), labels, show=False)
+    assert [text.get_text() for text in axis.texts] == ["0.123", "2", "3"]
+
+
 def test_image_grid_of_data_with_labels():
     adata = images.to_anndata(make_images(), list("abcdef"), layers={"half": make_images() / 2})
     axis = pl.image_grid(adata, "label", n_images=4, key="half", show=False)
@@ -221,7 +240,7 @@ def test_denoised_bad_arguments():
         pl.denoised(make_images(), make_images()[:5])
     with pytest.raises(ValueError, match=r"`truth` should have the shape of the images"):
         pl.denoised(make_images(), make_images(), np.zeros((6, 7)))
-    with pytest.raises(KeyError, match="nope"):
+    with pytest.raises(KeyError, match=r"`truth` should be one of the layers \[\], found 'nope'"):
         pl.denoised(images.to_anndata(make_images()), make_images(), "nope")
 
 

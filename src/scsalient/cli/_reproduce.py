@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import time
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -14,8 +15,10 @@ from rich.table import Table
 from scsalient.cli._files import check_writable
 from scsalient.cli._reporting import quiet
 from scsalient.experiments._registry import EXPERIMENTS
+from scsalient.experiments._trials import check_start
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     import pandas as pd
@@ -54,9 +57,7 @@ def run_reproduce(
     if name not in EXPERIMENTS:
         msg = f"`FIGURE` should be one of {list(EXPERIMENTS)}, found {name!r}."
         raise ValueError(msg)
-    if n_jobs == 0:
-        msg = "`--n-jobs` should be a number of processes, or -1 for all cores, found 0."
-        raise ValueError(msg)
+    check_start(trials=trials, seed=seed, n_jobs=n_jobs, output_dir=output_dir)
     experiment = EXPERIMENTS[name]
     options: dict[str, Any] = {}
     if data is not None:
@@ -67,16 +68,15 @@ def run_reproduce(
             msg = f"`--data` should be a folder, found nothing at {str(data)!r}."
             raise NotADirectoryError(msg)
         options["data"] = data
-    if output_dir.exists() and not output_dir.is_dir():
-        msg = f"`--output-dir` should be a folder, found the file {str(output_dir)!r}."
-        raise NotADirectoryError(msg)
-    output_dir.mkdir(parents=True, exist_ok=True)
-    check_writable(output_dir)
-    with quiet():
+    with _made(output_dir), quiet():
+        check_writable(output_dir)
         table = experiment.run(
             trials=trials, output_dir=output_dir, n_jobs=n_jobs, quick=quick, seed=seed, **options
         )
-    _print_summary(name, table, by=experiment.by, metrics=experiment.metrics)
+    title = f"{name}: medians over trials"
+    if quick:
+        title += "\n--quick: only to see that it runs; the numbers tell nothing of the methods"
+    _print_summary(title, table, by=experiment.by, metrics=experiment.metrics)
     typer.echo(f"Trials:  {output_dir / f'{experiment.prefix}.csv'}")
     for figure in sorted(output_dir.glob(f"{experiment.prefix}_*.png")):
         # Others are of an earlier run
@@ -85,11 +85,25 @@ def run_reproduce(
     typer.echo(f"All done in {time.monotonic() - started:.0f} s")
 
 
+@contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """Make a folder, and take it away again where an error leaves it empty."""
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            for path in new:
+                path.rmdir()
+        raise
+
+
 def _print_summary(
-    name: str, table: pd.DataFrame, *, by: tuple[str, ...], metrics: tuple[str, ...]
+    title: str, table: pd.DataFrame, *, by: tuple[str, ...], metrics: tuple[str, ...]
 ) -> None:
     main, *others = [metric for metric in metrics if metric in table]
-    shown = Table(title=f"{name}: medians over trials")
+    shown = Table(title=title)
     for column in by:
         shown.add_column(column)
     shown.add_column("trials", justify="right")

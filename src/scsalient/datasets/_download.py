@@ -83,6 +83,9 @@ def check_counts(adata: AnnData, file: Path) -> None:
     if adata.n_obs == 0 or adata.n_vars == 0 or values.size == 0:
         msg = f"{str(file)!r} should hold cells and genes, found shape {adata.shape}."
         raise ValueError(msg)
+    if not np.isfinite(values).all():
+        msg = f"{str(file)!r} should hold raw counts in `.X`, found missing or infinite values."
+        raise ValueError(msg)
     if values.min() < 0 or (values != np.rint(values)).any():
         msg = f"{str(file)!r} should hold raw counts in `.X`, found fractions or negative values."
         raise ValueError(msg)

@@ -186,16 +186,16 @@ def _unpack(archive: Path, folder: Path) -> None:
             raise
         msg = f"{str(archive)!r} should be a complete .tar.gz archive, found otherwise: {error}."
         raise ValueError(msg) from error
-    missing = [name for name in _FILES if not (folder / name).is_file()]
-    if missing:
-        msg = f"{str(archive)!r} should hold the files {list(_FILES)}, found no {missing}."
-        raise ValueError(msg)
 
 
 def _read_folder(folder: Path, source: Path) -> AnnData:
     """Cells of one sample, which was found at a place that errors name."""
     import scanpy as sc
 
+    missing = [name for name in _FILES if not (folder / name).is_file()]
+    if missing:
+        msg = f"{str(source)!r} should hold the files {list(_FILES)}, found no {missing}."
+        raise ValueError(msg)
     try:
         adata = sc.read_10x_mtx(folder, var_names="gene_ids")
     except (IndexError, KeyError, OSError, ValueError) as error:

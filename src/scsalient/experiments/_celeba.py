@@ -11,11 +11,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from scsalient import _keys, datasets, images, metrics, pl
-from scsalient._arguments import check_integer
 from scsalient.experiments._drawing import as_sweep, new_figure, save_figure
 from scsalient.experiments._fitting import fit_contrastive, fit_standard, n_epochs
 from scsalient.experiments._presets import DEFAULT, PAPER, PRESETS
-from scsalient.experiments._trials import fingerprint, run_trials
+from scsalient.experiments._trials import check_start, fingerprint, run_trials
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -140,17 +139,21 @@ def celeba(
         When ``data`` lacks the files of CelebA.
     ImportError
         When pillow is missing (the extra ``images``).
+    NotADirectoryError
+        When ``output_dir`` is a file.
     TypeError
-        When ``trials`` is no integer.
+        When a number is no integer.
     ValueError
-        When ``trials`` is not positive, or the table in ``output_dir`` is not one of trials.
+        When a number is out of bounds, such as ``seed`` from 2**32 on, or the table in
+        ``output_dir`` is not one of trials.
     """
-    check_integer("trials", trials, low=1)
+    folder = check_start(
+        trials=trials, seed=seed, n_jobs=n_jobs, output_dir=output_dir, max_epochs=max_epochs
+    )
     trials, changes = (1, dict(_QUICK)) if quick else (trials, dict(_DATA))
     if max_epochs is not None:
         changes["max_epochs"] = max_epochs
     changes["data"] = _DRAWN if data is None else str(Path(data).resolve())
-    folder = Path(output_dir)
     if data is not None:
         _check_folder(changes["data"])
         changes["files"] = fingerprint(Path(data), without=folder)

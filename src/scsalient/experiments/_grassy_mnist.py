@@ -9,7 +9,6 @@ import numpy as np
 from sklearn.decomposition import PCA
 
 from scsalient import _keys, metrics, pl
-from scsalient._arguments import check_integer
 from scsalient.experiments._drawing import as_sweep, new_figure, save_figure, scatter_labels
 from scsalient.experiments._fitting import n_epochs
 from scsalient.experiments._grass import (
@@ -22,7 +21,7 @@ from scsalient.experiments._grass import (
     is_target,
 )
 from scsalient.experiments._presets import DEFAULT, PAPER
-from scsalient.experiments._trials import run_trials
+from scsalient.experiments._trials import check_start, run_trials
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -109,19 +108,23 @@ def grassy_mnist(
         When ``data`` lacks the files of MNIST.
     ImportError
         When scikit-image is missing (the extra ``images``).
+    NotADirectoryError
+        When ``output_dir`` is a file.
     TypeError
-        When ``trials`` is no integer.
+        When a number is no integer.
     ValueError
-        When ``trials`` is not positive, or the table in ``output_dir`` is not one of trials.
+        When a number is out of bounds, such as ``seed`` from 2**32 on, or the table in
+        ``output_dir`` is not one of trials.
     """
-    check_integer("trials", trials, low=1)
+    folder = check_start(
+        trials=trials, seed=seed, n_jobs=n_jobs, output_dir=output_dir, max_epochs=max_epochs
+    )
     changes: dict[str, Any] = {}
     if quick:
         trials = min(trials, _QUICK_TRIALS)
         changes |= _QUICK
     if max_epochs is not None:
         changes["max_epochs"] = max_epochs
-    folder = Path(output_dir)
     where = None if data is None else Path(data)
     changes |= check_grassy_folder(where, output_dir=folder)
     methods = list(_methods(where, changes))

@@ -12,11 +12,10 @@ from sklearn.preprocessing import normalize
 from sklearn.utils.sparsefuncs import mean_variance_axis
 
 from scsalient import _keys, baselines, datasets, metrics, pl
-from scsalient._arguments import check_integer
 from scsalient.experiments._drawing import new_figure, save_figure, scatter_grid
 from scsalient.experiments._fitting import fit_contrastive, fit_standard, n_epochs
 from scsalient.experiments._presets import DEFAULT, PAPER, PRESETS
-from scsalient.experiments._trials import fingerprint, run_trials
+from scsalient.experiments._trials import check_start, fingerprint, run_trials
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -86,17 +85,19 @@ def rna_seq(
     ------
     FileNotFoundError
         When ``data`` lacks a sample.
+    NotADirectoryError
+        When ``output_dir`` is a file.
     TypeError
-        When ``trials`` is no integer.
+        When a number is no integer.
     ValueError
-        When ``trials`` is not positive, or the table in ``output_dir`` is not one of trials.
+        When a number is out of bounds, such as ``seed`` from 2**32 on, or the table in
+        ``output_dir`` is not one of trials.
     """
-    check_integer("trials", trials, low=1)
-    if max_epochs is not None:
-        check_integer("max_epochs", max_epochs, low=1)
+    folder = check_start(
+        trials=trials, seed=seed, n_jobs=n_jobs, output_dir=output_dir, max_epochs=max_epochs
+    )
     if quick:
         trials, max_epochs = min(trials, _QUICK_TRIALS), max_epochs or _QUICK_EPOCHS
-    folder = Path(output_dir)
     if data is None:
         name, cells, files = _BUNDLED, datasets.pbmc_response(seed=0), {}
     else:

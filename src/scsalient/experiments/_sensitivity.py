@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from scsalient import _keys, metrics
-from scsalient._arguments import check_integer
 from scsalient.experiments._drawing import new_figure, save_figure
 from scsalient.experiments._fitting import n_epochs
 from scsalient.experiments._grass import (
@@ -23,7 +22,7 @@ from scsalient.experiments._grass import (
     is_target,
 )
 from scsalient.experiments._presets import DEFAULT, PAPER
-from scsalient.experiments._trials import COLUMN_SEED, run_trials, trial_key
+from scsalient.experiments._trials import COLUMN_SEED, check_start, run_trials, trial_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -125,18 +124,21 @@ def sensitivity(
         When ``data`` lacks the files of MNIST.
     ImportError
         When scikit-image is missing (the extra ``images``).
+    NotADirectoryError
+        When ``output_dir`` is a file.
     TypeError
-        When ``trials`` is no integer.
+        When a number is no integer.
     ValueError
-        When ``trials`` is not positive, or the table in ``output_dir`` is not one of trials.
+        When a number is out of bounds, such as ``seed`` from 2**32 on, or the table in
+        ``output_dir`` is not one of trials.
     """
-    check_integer("trials", trials, low=1)
-    folder = Path(output_dir)
+    folder = check_start(
+        trials=trials, seed=seed, n_jobs=n_jobs, output_dir=output_dir, max_epochs=max_epochs
+    )
     where = None if data is None else Path(data)
     files = check_grassy_folder(where, output_dir=folder)
     changes: dict[str, Any] = {"max_epochs": _EPOCHS}
     if max_epochs is not None:
-        check_integer("max_epochs", max_epochs, low=1)
         changes["max_epochs"] = max_epochs
     if quick:
         trials, changes = 1, _QUICK | ({} if max_epochs is None else {"max_epochs": max_epochs})

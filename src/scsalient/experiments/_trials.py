@@ -12,6 +12,7 @@ import time
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import is_zipfile
 
@@ -21,11 +22,11 @@ import scvi
 from joblib import Parallel, delayed, effective_n_jobs
 from tqdm.auto import tqdm
 
+from scsalient._arguments import check_integer
 from scsalient._wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
 # Raise it when trials of the same settings would come out otherwise: old results are then run anew
 SETTINGS_VERSION = 3
@@ -46,6 +47,51 @@ class Trials:
         """Arrays that the trial with these settings returned."""
         with np.load(self.folder / f"{trial_key(settings)}.npz", allow_pickle=False) as file:
             return dict(file)
+
+
+def check_start(
+    *,
+    trials: Any,
+    seed: Any,
+    n_jobs: Any,
+    output_dir: Path | str,
+    max_epochs: Any = None,
+) -> Path:
+    """Check what all experiments take, before anything is made or trained.
+
+    Parameters
+    ----------
+    trials, seed, n_jobs, output_dir, max_epochs
+        Arguments of the experiment.
+
+    Returns
+    -------
+    The folder of the results, which may not exist yet.
+
+    Raises
+    ------
+    NotADirectoryError
+        When the folder is a file.
+    TypeError
+        When a number is no integer.
+    ValueError
+        When a number is out of bounds.
+    """
+    check_integer("trials", trials, low=1)
+    # NumPy takes no seed beyond
+    check_integer("seed", seed, low=0, high=2**32 - trials, meaning="2**32 less `trials`")
+    if max_epochs is not None:
+        check_integer("max_epochs", max_epochs, low=1)
+    msg = f"`n_jobs` should be a number of processes, or -1 for all cores, found {n_jobs!r}."
+    if isinstance(n_jobs, bool) or not isinstance(n_jobs, int | np.integer | None):
+        raise TypeError(msg)
+    if n_jobs == 0:
+        raise ValueError(msg)
+    folder = Path(output_dir)
+    if folder.exists() and not folder.is_dir():
+        msg = f"`output_dir` should be a folder, found the file {str(folder)!r}."
+        raise NotADirectoryError(msg)
+    return folder
 
 
 def trial_key(settings: Mapping[str, Any]) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
+from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import silhouette_score
 from sklearn.model_selection import StratifiedKFold, cross_val_score
@@ -44,10 +46,11 @@ def silhouette(
     Raises
     ------
     TypeError
-        When `max_cells` or `seed` is no integer.
+        When `max_cells` or `seed` is no integer, or the latent a sparse matrix or an AnnData.
     ValueError
-        When shapes do not fit, values are not finite, there is only one label or one for each
-        cell, or more than ``max_cells`` allow for.
+        When shapes do not fit, a table and a column have different indexes, values are not
+        finite, there is only one label or one for each cell, or more than ``max_cells`` allow
+        for.
     """
     values, codes = _checked(latent, labels)
     n_labels = codes.max() + 1
@@ -94,7 +97,7 @@ def leakage(latent: ArrayLike, labels: ArrayLike, *, n_splits: int = 5, seed: in
     Raises
     ------
     TypeError
-        When `n_splits` or `seed` is no integer.
+        When `n_splits` or `seed` is no integer, or the latent as in :func:`silhouette`.
     ValueError
         As in :func:`silhouette`, or when a label has too few cells.
 
@@ -125,7 +128,29 @@ def leakage(latent: ArrayLike, labels: ArrayLike, *, n_splits: int = 5, seed: in
     return float((scores.mean() - chance) / (1 - chance))
 
 
+def _check_order(latent: Any, labels: Any) -> None:
+    """Rows are matched by position, which names of cells in another order speak against."""
+    if not isinstance(latent, pd.DataFrame) or not isinstance(labels, pd.Series):
+        return
+    one, other = latent.index, labels.index
+    if len(one) == len(other) and not one.equals(other) and one.isin(other).any():
+        msg = (
+            "`labels` should have the index of `latent`, found the same names in another order or "
+            "at other cells. Pass `labels.loc[latent.index]`."
+        )
+        raise ValueError(msg)
+
+
 def _checked(latent: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    if sparse.issparse(latent) or isinstance(latent, AnnData):
+        advice = (
+            'a column of `.obsm`, such as `adata.obsm["X_cvae_salient"]`'
+            if isinstance(latent, AnnData)
+            else "`latent.toarray()`"
+        )
+        msg = f"`latent` should be an array, found {type(latent).__name__}. Pass {advice}."
+        raise TypeError(msg)
+    _check_order(latent, labels)
     values = np.asarray(latent, dtype=np.float64)
     if values.ndim != 2:
         msg = f"`latent` should have shape (n_cells, n_latent), found {values.shape}."

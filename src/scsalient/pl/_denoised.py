@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from anndata import AnnData
 
 from scsalient._arguments import check_integer
 from scsalient.pl._finish import finished
-from scsalient.pl._mosaic import as_images, draw_mosaic, shown_limits
+from scsalient.pl._mosaic import as_images, draw_mosaic, opacity, shown_limits
 
 if TYPE_CHECKING:
-    from anndata import AnnData
     from matplotlib.axes import Axes
 
 _INCHES = 0.75
@@ -38,7 +38,7 @@ def denoised(
     Parameters
     ----------
     images
-        Shape ``(n, height, width)``, or with 1 or 3 channels as the last axis; or data of
+        Shape ``(n, height, width)``, or with 1, 3 or 4 channels as the last axis; or data of
         :func:`scsalient.images.to_anndata`, one image a row.
     denoised
         What :meth:`scsalient.ContrastiveVAE.denoise` returned for them, shape ``(n, n_vars)``
@@ -85,6 +85,9 @@ def denoised(
     for name, values in made.items():
         rows[name] = _like(f"denoised[{name!r}]" if len(made) > 1 else "denoised", values, inputs)
     if isinstance(truth, str):
+        if isinstance(images, AnnData) and truth not in images.layers:
+            msg = f"`truth` should be one of the layers {list(images.layers)}, found {truth!r}."
+            raise KeyError(msg)
         rows["truth"] = as_images("truth", images, key=truth)
     elif truth is not None:
         rows["truth"] = _like("truth", truth, inputs)
@@ -116,6 +119,9 @@ def _like(argument: str, values: Any, inputs: np.ndarray) -> np.ndarray:
 
 def _scaled(images: np.ndarray, *, stretch: bool) -> np.ndarray:
     """Images of a row from 0 to 1, whatever their own range."""
+    if images.shape[3:] == (4,):
+        colors, alpha = _scaled(images[..., :3], stretch=stretch), opacity(images[..., 3:])
+        return np.concatenate([colors, alpha], axis=-1)
     groups = list(images) if stretch else [images]
     scaled = []
     for group in groups:

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 from anndata import AnnData
 
 from scsalient._arguments import check_integer
@@ -16,7 +17,6 @@ from scsalient.pl._mosaic import as_images, draw_mosaic, label_tiles, shown_limi
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
     from matplotlib.axes import Axes
 
 _INCHES = 0.75
@@ -44,10 +44,11 @@ def image_grid(
     Parameters
     ----------
     images
-        Shape ``(n, height, width)``, or with 1 or 3 channels as the last axis; or data of
+        Shape ``(n, height, width)``, or with 1, 3 or 4 channels as the last axis; or data of
         :func:`scsalient.images.to_anndata`, one image a row.
     labels
         A label for each image, or, for AnnData, a column of ``.obs``; `None` for none.
+        Of floats three digits are written.
     n_images
         Images to draw at most, the first ones.
     ncols
@@ -120,7 +121,9 @@ def _label_texts(images: Any, labels: Any) -> list[str] | None:
             )
             raise KeyError(msg)
         labels = images.obs[labels]
-    texts = [str(label) for label in labels]
+    # Of floats no more digits than there is room for
+    is_float = [isinstance(label, float | np.floating) for label in labels]
+    texts = [f"{x:.3g}" if short else str(x) for x, short in zip(labels, is_float, strict=True)]
     if len(texts) != len(images):
         msg = f"`labels` should have one label per image, found {len(texts)} for {len(images)}."
         raise ValueError(msg)

@@ -47,7 +47,7 @@ def mosaic(images: np.ndarray, *, ncols: int, row_gap: float = _GAP) -> Mosaic:
     Parameters
     ----------
     images
-        Shape ``(n, height, width)`` or ``(n, height, width, 3)``, float.
+        Shape ``(n, height, width)`` or with 3 or 4 channels as the last axis, float.
     ncols
         Images in a row.
     row_gap
@@ -63,7 +63,9 @@ def mosaic(images: np.ndarray, *, ncols: int, row_gap: float = _GAP) -> Mosaic:
         top, left = (i // ncols) * (height + above), (i % ncols) * (width + side)
         tile = picture[top : top + height, left : left + width]
         if channels:
-            tile[..., :3], tile[..., 3] = image, 1
+            tile[..., : image.shape[-1]] = image
+            if image.shape[-1] == 3:
+                tile[..., 3] = 1
         else:
             tile[:] = image
     return Mosaic(
@@ -90,7 +92,7 @@ def draw_mosaic(
     ax
         Axes to draw on.
     images
-        Shape ``(n, height, width)``, or with one channel, or with three.
+        Shape ``(n, height, width)``, or with 1, 3 or 4 channels as the last axis.
     ncols
         Images in a row.
     limits
@@ -100,11 +102,15 @@ def draw_mosaic(
     **kwargs
         Further arguments of :meth:`matplotlib.axes.Axes.imshow`.
     """
+    alpha = opacity(images[..., 3]) if images.shape[3:] == (4,) else None
     images = np.asarray(images, dtype=float)
     if images.ndim == 4 and images.shape[-1] == 1:
         images = images[..., 0]
     low, high = limits
     scaled = np.clip((images - low) / (high - low if high > low else 1.0), 0, 1)
+    if alpha is not None:
+        # Opacity has a range of its own, whatever the limits of the colours
+        scaled[..., 3] = alpha
     drawn = mosaic(scaled, ncols=ncols, row_gap=row_gap)
     style: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 1} | kwargs
     ax.imshow(drawn.picture, **style)
@@ -124,6 +130,8 @@ def shown_limits(images: np.ndarray, vmin: float | None, vmax: float | None) -> 
         Values that were asked for; `None` for 0 to 255 for bytes, 0 to 1 where all values lie
         between, and else the smallest and the largest value.
     """
+    if images.shape[3:] == (4,):
+        images = images[..., :3]
     if images.dtype == np.uint8:
         low, high = 0.0, 255.0
     else:
@@ -135,6 +143,18 @@ def shown_limits(images: np.ndarray, vmin: float | None, vmax: float | None) -> 
         msg = f"`vmin` should not be above `vmax`, found {limits[0]:g} and {limits[1]:g}."
         raise ValueError(msg)
     return limits
+
+
+def opacity(alpha: np.ndarray) -> np.ndarray:
+    """Fourth channel of images, from 0 to 1.
+
+    Parameters
+    ----------
+    alpha
+        Values from 0 to 255 where they are bytes or above 1, else from 0 to 1.
+    """
+    high = 255.0 if alpha.dtype == np.uint8 or np.nanmax(alpha) > 1 else 1.0
+    return np.clip(alpha / high, 0, 1)
 
 
 def as_images(argument: str, images: Any, *, key: str | None = None) -> np.ndarray:
@@ -169,11 +189,11 @@ def as_images(argument: str, images: Any, *, key: str | None = None) -> np.ndarr
         msg = f"`{argument}` should be an AnnData where a layer is named, {key!r}, found an array."
         raise KeyError(msg)
     array = from_anndata(images, key) if is_data else np.asarray(images)
-    is_stack = array.ndim == 3 or (array.ndim == 4 and array.shape[-1] in (1, 3))
+    is_stack = array.ndim == 3 or (array.ndim == 4 and array.shape[-1] in (1, 3, 4))
     if not is_stack or not array.size:
         msg = (
-            f"`{argument}` should be images of shape (n, height, width), or with 1 or 3 channels "
-            f"as the last axis, found shape {array.shape}."
+            f"`{argument}` should be images of shape (n, height, width), or with 1, 3 or 4 "
+            f"channels as the last axis, found shape {array.shape}."
         )
         raise ValueError(msg)
     return array

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import chain
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -14,7 +15,7 @@ from scsalient._arguments import check_anndata
 from scsalient._wording import own_columns
 from scsalient.pl._finish import finished
 from scsalient.pl._legend_room import legend_room
-from scsalient.pl._shown import ROLE, Cells, Shown, gene_names, shown_cells
+from scsalient.pl._shown import NA, NA_COLOR, ROLE, Cells, Shown, gene_names, shown_cells
 from scsalient.pl._strip import strip
 
 if TYPE_CHECKING:
@@ -51,8 +52,8 @@ def salient(
         `None` for the first two, or the only one.
     cells
         ``"target"`` draws the target cells only; ``"contrast"`` also draws the background cells,
-        in grey behind them, to show what no response looks like; ``"all"`` draws every cell
-        alike.
+        in grey behind them, to show what no response looks like, and target cells without a
+        category as ``"NA"`` in a darker grey; ``"all"`` draws every cell alike.
     key
         Latents in ``.obsm``.
     show, save, return_fig
@@ -72,11 +73,23 @@ def salient(
     KeyError
         When the latents, a column, or the condition is missing.
     TypeError
-        When ``adata`` is something else, such as the model.
+        When ``adata`` is something else, such as the model, or ``basis`` or ``dimensions`` is
+        passed instead of ``key`` or ``components``.
     ValueError
-        When a dimension is out of range, ``cells`` unknown, or no cell a target.
+        When a dimension is out of range, ``cells`` unknown, no cell a target, or a drawing in 3D
+        asked for.
     """
     check_anndata("adata", adata, advice="Pass the data after `model.embed()`.")
+    for theirs, ours in (("basis", "key"), ("dimensions", "components")):
+        if theirs in kwargs:
+            msg = f"`{theirs}` should not be passed, found {kwargs[theirs]!r}. Pass `{ours}`."
+            raise TypeError(msg)
+    if kwargs.get("projection", "2d") != "2d":
+        msg = (
+            f"`projection` should be '2d', found {kwargs['projection']!r}: `salient` draws one or "
+            "two dimensions. Choose them with `components`."
+        )
+        raise ValueError(msg)
     if key not in adata.obsm:
         msg = f"`adata.obsm` has no {key!r}. Train a model and run `model.embed()` first."
         raise KeyError(msg)
@@ -113,6 +126,9 @@ def salient(
         if not named:
             colors = [ROLE] * len(colors)
             kwargs = {"title": ""} | kwargs
+        palette = kwargs.get("palette")
+        if isinstance(palette, Mapping):
+            kwargs |= {"palette": {NA: NA_COLOR, **palette}}
     kwargs["mask_obs"] = mask
     if len(chosen) == 1:
         axes = strip(shown, colors, component=chosen[0], **kwargs)

@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import scanpy as sc
+from matplotlib.colors import to_hex
 
 from scsalient import _keys
 
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
 
 # No name that a user would give a column
 ROLE = "_scsalient_role"
+# Category of target cells without a value, where background cells are grey
+NA, NA_COLOR = "NA", "dimgray"
 Cells = Literal["target", "contrast", "all"]
 
 
@@ -158,11 +163,36 @@ def _keep_categories(adata: AnnData, shown: AnnData, column: str, coloured: np.n
     order = list(adata.obs[column].astype("category").cat.categories)
     values = shown.obs[column].astype("category").cat.set_categories(order)
     left = [c for c in order if (values[coloured] == c).any()]
-    shown.obs[column] = values.cat.set_categories(left)
     palette = adata.uns.get(f"{column}_colors")
+    colors = None
     # One with too few colours is of other categories: scanpy makes a new one
     if palette is not None and len(palette) >= len(order):
-        shown.uns[f"{column}_colors"] = [palette[order.index(c)] for c in left]
+        colors = [palette[order.index(c)] for c in left]
+    unknown = values.isna().to_numpy() & coloured
+    if unknown.any() and not coloured.all():
+        # In the grey of no category they would pass for background cells
+        if NA not in left:
+            colors = [*(_default_colors(len(left)) if colors is None else colors), NA_COLOR]
+            left.append(NA)
+        values = values.cat.set_categories(left)
+        values[unknown] = NA
+    shown.obs[column] = values.cat.set_categories(left)
+    if colors is not None:
+        shown.uns[f"{column}_colors"] = colors
+
+
+def _default_colors(n: int) -> list[str]:
+    """Colours that scanpy gives so many categories."""
+    palettes = sc.pl.palettes
+    known = (
+        plt.rcParams["axes.prop_cycle"].by_key()["color"],
+        palettes.default_20,
+        palettes.default_28,
+        palettes.default_102,
+    )
+    return next(
+        ([to_hex(c) for c in colors[:n]] for colors in known if len(colors) >= n), ["grey"] * n
+    )
 
 
 def _roles(adata: AnnData, key: str) -> Any:

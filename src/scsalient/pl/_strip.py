@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
@@ -10,10 +11,9 @@ import pandas as pd
 import scanpy as sc
 
 from scsalient.pl._shortened import shortened
+from scsalient.pl._shown import NA
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from matplotlib.axes import Axes
 
     from scsalient.pl._shown import Shown
@@ -24,6 +24,8 @@ _HALF_WIDTH = 0.42
 _DEFAULT_COLUMNS = 4
 # Of names of categories, and the most names at an angle
 _MAX_LETTERS, _MAX_SLANTED = 40, 12
+# Arguments of which scanpy takes one for each panel
+_BY_PANEL = ("title", "vmin", "vmax", "vcenter", "norm")
 
 
 def strip(
@@ -55,8 +57,14 @@ def strip(
     Returns
     -------
     The axes, one for each colour.
+
+    Raises
+    ------
+    ValueError
+        When a list does not have one entry for each panel.
     """
     panels = list(colors)
+    by_panel = [_of_panel(kwargs, i, len(panels)) for i in range(len(panels))]
     if ax is not None:
         axes = [ax]
     else:
@@ -74,8 +82,8 @@ def strip(
         for empty in axes[len(panels) :]:
             empty.remove()
         axes = axes[: len(panels)]
-    for axis, color in zip(axes, panels, strict=True):
-        _draw(axis, shown, color, component=component, **kwargs)
+    for axis, color, own in zip(axes, panels, by_panel, strict=True):
+        _draw(axis, shown, color, component=component, **own)
     if ax is None:
         # Names of categories shall take nothing from the height of the panels
         labels = [label for axis in axes for label in axis.get_xticklabels()]
@@ -83,6 +91,23 @@ def strip(
         names = max(label.get_window_extent().height for label in labels) / figure.dpi
         figure.set_figheight((height + names) * nrows)
     return axes
+
+
+def _of_panel(kwargs: dict[str, Any], index: int, n_panels: int) -> dict[str, Any]:
+    """Arguments of one panel: of lists the entry that is its own, or the only one."""
+    own = dict(kwargs)
+    for name in _BY_PANEL:
+        values = kwargs.get(name)
+        if isinstance(values, str) or not isinstance(values, Sequence):
+            continue
+        if len(values) not in (1, n_panels):
+            msg = (
+                f"`{name}` should have one entry for each panel, {n_panels}, or one for all, found "
+                f"{len(values)}."
+            )
+            raise ValueError(msg)
+        own[name] = values[index if len(values) > 1 else 0]
+    return own
 
 
 def _draw(axis: Axes, shown: Shown, color: str | None, *, component: int, **kwargs: Any) -> None:
@@ -94,8 +119,9 @@ def _draw(axis: Axes, shown: Shown, color: str | None, *, component: int, **kwar
     else:
         codes, names = np.zeros(adata.n_obs, dtype=int), ["" if shown.coloured.all() else "target"]
     if (codes[shown.coloured] < 0).any():
-        codes = np.where(codes < 0, len(names), codes)
-        names.append("NA")
+        if NA not in names:
+            names.append(NA)
+        codes = np.where(codes < 0, names.index(NA), codes)
     if not shown.coloured.all():
         codes = np.where(shown.coloured, codes, len(names))
         names.append(_BACKGROUND)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from scsalient._arguments import check_integer
 from scsalient.pl._finish import finished
@@ -188,4 +189,5 @@ def _draw(axis: Axes, history: Any, panel: list[str], *, skip_epochs: int) -> No
                 label=", ".join(words),
             )
     axis.set_xlabel("epoch")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.spines[["top", "right"]].set_visible(False)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 
 from scsalient.pl._finish import finished
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import pandas as pd
     from matplotlib.axes import Axes
+
+# Of a name that stands upright below its box, in a line
+_MAX_LETTERS = 12
 
 
 def trials(
@@ -55,6 +59,8 @@ def trials(
     ------
     KeyError
         When a column is missing.
+    TypeError
+        When the column of ``metric`` holds no numbers.
     ValueError
         When ``order`` names a method without a trial, or there is no trial at all.
     """
@@ -63,6 +69,9 @@ def trials(
         msg = f"`table` should have the columns {[metric, by]}, found no {missing}."
         raise KeyError(msg)
     rows = table.dropna(subset=[metric])
+    if len(rows) and not pd.api.types.is_numeric_dtype(rows[metric].infer_objects()):
+        msg = f"`metric` should name a column of numbers, found {rows[metric].iloc[0]!r} in it."
+        raise TypeError(msg)
     methods = list(dict.fromkeys(rows[by])) if order is None else list(order)
     groups = [rows.loc[rows[by] == method, metric].to_numpy(dtype=float) for method in methods]
     empty = [method for method, values in zip(methods, groups, strict=True) if not len(values)]
@@ -71,9 +80,10 @@ def trials(
         raise ValueError(msg)
     if ax is None:
         _, ax = plt.subplots(figsize=(1.2 + 1.1 * len(methods), 3.4), layout="constrained")
+    labels = [_wrapped(str(method)) for method in methods]
     ax.boxplot(
         groups,
-        tick_labels=[str(method).replace(", ", ",\n") for method in methods],
+        tick_labels=labels,
         showfliers=False,
         widths=0.55,
         medianprops={"color": "C1", "linewidth": 1.6},
@@ -86,4 +96,16 @@ def trials(
     ax.set_ylabel(metric if ylabel is None else ylabel)
     ax.axhline(0, color="0.8", linewidth=0.8, zorder=0)
     ax.tick_params(axis="x", labelsize=8)
+    if max(len(line) for label in labels for line in label.split("\n")) > _MAX_LETTERS + 2:
+        style = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
+        plt.setp(ax.get_xticklabels(), **style)
     return finished(ax.figure, [ax], name="trials", show=show, save=save, return_fig=return_fig)
+
+
+def _wrapped(name: str) -> str:
+    """Name in lines, broken after commas, and at spaces where that is not enough."""
+    parts = name.replace(", ", ",\n").split("\n")
+    return "\n".join(
+        textwrap.fill(part, _MAX_LETTERS, break_long_words=False, break_on_hyphens=False)
+        for part in parts
+    )

@@ -97,7 +97,11 @@ def test_callbacks_at_the_end_of_an_epoch_see_the_mean(train_size):
         def on_train_epoch_end(self, trainer, plan):
             at_end.append(weights(plan.module))
 
-    model, _ = trained(10, seen=Look(), train_size=train_size)
+    every = {} if train_size == 1 else EVERY_EPOCH
+    seen = Look()
+    model = make_model()
+    arguments = QUIET | BATCHES | every | {"train_size": train_size}
+    model.train(10, callbacks=[seen], **arguments)
     assert_equal(at_end[-1], weights(model.module), rtol=0, atol=0)
 
 

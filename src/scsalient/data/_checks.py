@@ -361,7 +361,8 @@ def warn_if_confounded(
             continue
         spread = np.sqrt((target.var() + background.var()) / 2)
         shift = abs(target.mean() - background.mean())
-        if shift > _LARGE_SHIFT * spread:
+        # Of a constant both are what rounding leaves
+        if np.ptp(values) > 0 and shift > _LARGE_SHIFT * spread:
             msg = (
                 f"`continuous_covariate_keys` column {key!r} differs much between the groups: its "
                 f"mean is {target.mean():.3g} in target cells and {background.mean():.3g} in "

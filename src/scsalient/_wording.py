@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     import pandas as pd
+    from anndata import AnnData
 
 
 def counted(n: int, noun: str) -> str:
@@ -19,6 +20,11 @@ def counted(n: int, noun: str) -> str:
 def own_columns(obs: pd.DataFrame) -> list[Any]:
     """Columns of a user, without those that scvi-tools adds when data are registered."""
     return [column for column in obs.columns if not str(column).startswith("_scvi_")]
+
+
+def own_layers(adata: AnnData) -> list[str]:
+    """Layers by name: since anndata 0.13 ``.X`` is one without."""
+    return [name for name in adata.layers if name is not None]
 
 
 def did_you_mean(name: Any, known: Iterable[Any]) -> str:

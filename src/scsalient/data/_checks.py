@@ -10,7 +10,7 @@ import pandas as pd
 from anndata.abc import CSCDataset
 from scipy import sparse
 
-from scsalient._wording import counted
+from scsalient._wording import counted, own_layers
 from scsalient.data._roles import Role
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def data_matrix(adata: AnnData, layer: str | None) -> Any:
     """
     if layer is not None and layer not in adata.layers:
         msg = (
-            f"`layer` should name a layer of `adata`, one of {list(adata.layers)}, found "
+            f"`layer` should name a layer of `adata`, one of {own_layers(adata)}, found "
             f"{layer!r}. Pass one of these, or no `layer` for `adata.X`."
         )
         raise KeyError(msg)

@@ -12,6 +12,7 @@ from anndata import AnnData
 from scipy import sparse
 
 from scsalient import _keys
+from scsalient._wording import own_layers
 from scsalient.images._description import ImageDescription, describe, pixel_places
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ def from_anndata(adata: AnnData, key: str | None = None) -> np.ndarray:
         raise ValueError(msg)
     if key is not None and key not in adata.layers:
         msg = (
-            f"`key` should name a layer, one of {list(adata.layers)}, or be None for `adata.X`, "
+            f"`key` should name a layer, one of {own_layers(adata)}, or be None for `adata.X`, "
             f"found {key!r}."
         )
         raise KeyError(msg)

@@ -10,6 +10,7 @@ import numpy as np
 from anndata import AnnData
 
 from scsalient._arguments import check_integer
+from scsalient._wording import own_layers
 from scsalient.pl._finish import finished
 from scsalient.pl._mosaic import as_images, draw_mosaic, opacity, shown_limits
 
@@ -86,7 +87,7 @@ def denoised(
         rows[name] = _like(f"denoised[{name!r}]" if len(made) > 1 else "denoised", values, inputs)
     if isinstance(truth, str):
         if isinstance(images, AnnData) and truth not in images.layers:
-            msg = f"`truth` should be one of the layers {list(images.layers)}, found {truth!r}."
+            msg = f"`truth` should be one of the layers {own_layers(images)}, found {truth!r}."
             raise KeyError(msg)
         rows["truth"] = as_images("truth", images, key=truth)
     elif truth is not None:

@@ -17,7 +17,15 @@ from sklearn.metrics import silhouette_score
 
 from scsalient import _keys
 from scsalient._arguments import check_anndata, check_flag, check_integer
-from scsalient.data import Role, are_whole, check_finite, data_matrix, resolve_roles, row_blocks
+from scsalient.data import (
+    Role,
+    check_finite,
+    data_matrix,
+    look_raw,
+    place_of,
+    resolve_roles,
+    row_blocks,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
@@ -186,8 +194,10 @@ def contrastive_pca(
     if len(alphas) > 1:
         meaning = "one less than the number of target cells"
         check_integer("n_clusters", n_clusters, low=2, high=n_scored - 1, meaning=meaning)
-    where = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
-    if _look_raw(adata[:, genes], data, where):
+    where, named = place_of(layer), adata[:, genes]
+    for start, block in row_blocks(data):
+        check_finite(block, where, adata=named, start=start)
+    if look_raw(data):
         warnings.warn(
             f"`{where}` holds only non-negative integers, which looks like raw counts; "
             "`contrastive_pca` expects log-normalised values. Run `sc.pp.normalize_total(adata)` "
@@ -328,17 +338,6 @@ def _alphas(alpha: Any) -> np.ndarray:
         )
         raise ValueError(msg)
     return alphas
-
-
-def _look_raw(adata: AnnData, data: Any, where: str) -> bool:
-    """Check that all values are finite; tell whether they look like raw counts."""
-    look_raw, highest = True, 0.0
-    for start, block in row_blocks(data):
-        values = check_finite(block, where, adata=adata, start=start)
-        look_raw = look_raw and are_whole(values)
-        highest = max(highest, float(values.max())) if values.size else highest
-    # Zeros and ones may be any binary feature
-    return look_raw and highest > 1
 
 
 def _blocks(n_rows: int, n_columns: int) -> Iterator[tuple[int, int]]:

@@ -1,12 +1,13 @@
 """From AnnData to registered fields: condition roles, registration and input checks."""
 
 from scsalient.data._checks import (
-    are_whole,
     check_block,
     check_finite,
     check_values,
     data_matrix,
     in_memory,
+    look_raw,
+    place_of,
     row_blocks,
     warn_if_confounded,
 )
@@ -19,7 +20,6 @@ __all__ = [
     "Role",
     "RoleField",
     "ValuesField",
-    "are_whole",
     "as_python",
     "check_block",
     "check_finite",
@@ -28,6 +28,8 @@ __all__ = [
     "data_matrix",
     "image_from_registry",
     "in_memory",
+    "look_raw",
+    "place_of",
     "resolve_roles",
     "row_blocks",
     "warn_if_confounded",

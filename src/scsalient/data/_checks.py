@@ -54,22 +54,22 @@ def data_matrix(adata: AnnData, layer: str | None) -> Any:
     data = adata.X if layer is None else adata.layers[layer]
     if data is None or 0 in adata.shape:
         msg = (
-            f"`adata` should have cells, variables and values in `{_where(layer)}`, found shape "
+            f"`adata` should have cells, variables and values in `{place_of(layer)}`, found shape "
             f"{adata.shape}{' and no values' if data is None else ''}. Pass data with values, or "
             "the `layer` that has them."
         )
         raise ValueError(msg)
     if isinstance(data, CSCDataset):
-        matrix = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
+        matrix = place_of(layer)
         msg = (
-            f"`{_where(layer)}` in a file should be dense or CSR, found CSC, of which cells cannot "
-            "be read one by one. Run `adata = adata.to_memory()` and "
+            f"`{matrix}` in a file should be dense or CSR, found CSC, of which cells cannot be "
+            "read one by one. Run `adata = adata.to_memory()` and "
             f"`{matrix} = {matrix}.tocsr()`; write that to a file if it should not stay in memory."
         )
         raise TypeError(msg)
     if np.dtype(data.dtype).kind not in "biuf":
         msg = (
-            f"`{_where(layer)}` should hold real numbers, found values of type {data.dtype}. "
+            f"`{place_of(layer)}` should hold real numbers, found values of type {data.dtype}. "
             "Convert them first."
         )
         raise TypeError(msg)
@@ -151,12 +151,33 @@ def _place_of_first(block: Any, adata: AnnData, start: int) -> str:
     )
 
 
-def are_whole(values: np.ndarray) -> bool:
-    """Whether stored values are all non-negative integers, as counts are."""
-    return bool((values >= 0).all() and (values == np.rint(values)).all())
+def look_raw(data: Any) -> bool:
+    """Whether all values are non-negative integers, as raw counts are.
+
+    Zeros and ones alone may be any binary feature.
+
+    Parameters
+    ----------
+    data
+        Matrix of finite values, as :func:`row_blocks` takes it.
+    """
+    highest = 0.0
+    for _, block in row_blocks(data):
+        values = block.data if sparse.issparse(block) else block
+        if not ((values >= 0).all() and (values == np.rint(values)).all()):
+            return False
+        highest = max(highest, float(values.max(initial=0)))
+    return highest > 1
 
 
-def _where(layer: str | None) -> str:
+def place_of(layer: str | None) -> str:
+    """Where the values are, as a user writes it.
+
+    Parameters
+    ----------
+    layer
+        Layer, `None` for ``.X``.
+    """
     return "adata.X" if layer is None else f"adata.layers[{layer!r}]"
 
 
@@ -179,7 +200,7 @@ def check_block(
     ValueError
         As there.
     """
-    where = _where(layer)
+    where = place_of(layer)
     check_finite(values, where)
     _check_support(values, where, support, likelihood)
     if support == "counts":
@@ -217,7 +238,7 @@ def check_values(
         When values are NaN, infinite or outside the support, or, for counts, when cells are
         empty.
     """
-    where = _where(layer)
+    where = place_of(layer)
     totals = np.zeros(adata.n_obs)
     largest = 0.0
     for start, block in row_blocks(data_matrix(adata, layer)):

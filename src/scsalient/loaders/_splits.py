@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from typing import TYPE_CHECKING, Any
 
@@ -178,8 +179,13 @@ class RoleDataSplitter(pl.LightningDataModule):
             "seed": self._seed,
             "shuffled": self._shuffle,
             "sizes": sizes,
-            "cells": fingerprint_of_cells(self.adata_manager.adata, self._external or ()),
+            "cells": self._fingerprint,
         }
+
+    @functools.cached_property
+    def _fingerprint(self) -> str:
+        # Once, for a checkpoint may be written after each epoch
+        return fingerprint_of_cells(self.adata_manager.adata, self._external or ())
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Split as before; lightning calls this with the state in a checkpoint.

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import torch
-from scipy import sparse
 from scvi import REGISTRY_KEYS, settings
 from scvi.model.base import BaseModelClass
 
@@ -16,10 +15,11 @@ from scsalient._arguments import check_anndata, check_flag, check_integer, check
 from scsalient._compat import SCVI_UUID_KEY
 from scsalient.data import (
     CATEGORY_KEYS,
-    are_whole,
     check_block,
     check_values,
     image_from_registry,
+    look_raw,
+    place_of,
     row_blocks,
 )
 from scsalient.likelihoods import LIKELIHOODS
@@ -114,14 +114,9 @@ class LatentModel(BaseModelClass):
         totals = self._check_data(self.adata)
         x = self.get_from_registry(self.adata, REGISTRY_KEYS.X_KEY)
         sums = np.zeros(self.summary_stats.n_vars)
-        look_raw, highest = self.module.likelihood.support == "real" and self._image is None, 0.0
         for _, block in row_blocks(x):
             sums += np.asarray(block.sum(axis=0, dtype=np.float64)).ravel()
-            if look_raw:
-                values = block.data if sparse.issparse(block) else block
-                look_raw, highest = are_whole(values), max(highest, values.max(initial=0))
-        # Zeros and ones may be any binary feature
-        if look_raw and highest > 1:
+        if self.module.likelihood.support == "real" and self._image is None and look_raw(x):
             self._warn_of_counts()
         denominator = totals.sum() if self.module.likelihood.support == "counts" else len(totals)
         if self.module.likelihood.support == "counts" and self.module.use_size_factor:
@@ -137,8 +132,7 @@ class LatentModel(BaseModelClass):
         self.module.initialise_output(average)
 
     def _warn_of_counts(self) -> None:
-        layer = self.registry["setup_args"].get("layer")
-        where = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
+        where = place_of(self.registry["setup_args"].get("layer"))
         msg = (
             "`likelihood='gaussian'` expects log-normalised values, found only non-negative "
             f"integers in `{where}`, which look like raw counts. Choose `likelihood='nb'`, or "
@@ -224,8 +218,7 @@ class LatentModel(BaseModelClass):
             yield
         except (KeyError, TypeError, ValueError) as error:
             arguments = self.registry["setup_args"]
-            layer = arguments.get("layer")
-            places = ["`adata.X`" if layer is None else f"`adata.layers[{layer!r}]`"]
+            places = [f"`{place_of(arguments.get('layer'))}`"]
             places += [f"`adata.obs[{key!r}]`" for key in column_names(self.registry)]
             error.add_note(
                 f"The model takes its data from where it was registered: {', '.join(places)}."

@@ -118,7 +118,7 @@ def test_a_convolutional_network_finds_the_bar():
     scvi.settings.seed = 0
     adata = make_images(120, 80, dtype=np.float32)
     train = {"batch_size": 32, "plan_kwargs": {"lr": 4e-3}}
-    model = make_trained(adata, max_epochs=25, train=train, **IMAGES)
+    model = make_trained(adata, max_epochs=25, train=train, n_hidden=32, **IMAGES)
     latents = model.get_latent_representation()[:120]
     has_bar = np.arange(120) < 60
     gap = latents[has_bar].mean(0) - latents[~has_bar].mean(0)

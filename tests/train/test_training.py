@@ -311,6 +311,16 @@ def test_validation_cells_come_in_no_order():
     assert abs(np.corrcoef(target, np.arange(len(target)))[0, 1]) < 0.3
 
 
+def test_held_out_cells_are_not_those_of_the_same_seed_elsewhere():
+    scvi.settings.seed = 0
+    model = make_model(make_counts(600, 400))
+    splitter = RoleDataSplitter(model.adata_manager, model._groups(), train_size=0.5)
+    # A user's own permutation by the same seed, of data that are simulated say
+    own = np.random.default_rng(0).permutation(600)[:300]
+    train = splitter.train_idx[splitter.train_idx < 600]
+    assert 100 < len(np.intersect1d(train, own)) < 200
+
+
 def test_training_on_data_that_lack_a_group(tmp_path):
     make_trained().save(tmp_path / "model")
     target = make_counts(n_background=1)[:60].copy()

@@ -17,6 +17,7 @@ from sklearn.metrics import silhouette_score
 
 from scsalient import _keys
 from scsalient._arguments import check_anndata, check_flag, check_integer
+from scsalient._random import generator
 from scsalient.data import (
     Role,
     check_finite,
@@ -215,7 +216,7 @@ def contrastive_pca(
         scores = np.array([np.nan])
         best = 0
     else:
-        rng = np.random.default_rng(seed)
+        rng = generator(seed, "contrastive PCA")
         scored_target = _sample(target_cells, rng) - mean
         scored_background = _sample(background_cells, rng) - mean
         scores = np.empty(len(alphas))

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch.utils.data import Sampler
 
+from scsalient._random import generator
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -75,7 +77,7 @@ class PairedBatches(Sampler[np.ndarray]):
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Positions of the cells of each batch, one group after the other."""
-        rng = np.random.default_rng([self._seed, self._epoch])
+        rng = generator(self._seed, f"epoch {self._epoch}")
         self._epoch += 1
         sizes = np.diff(np.linspace(0, self._n_largest, len(self) + 1).round().astype(int))
         parts = [self._cut(group, sizes, rng) for group in self.groups]

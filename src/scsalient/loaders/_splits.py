@@ -12,6 +12,7 @@ import torch
 from scvi import settings
 
 from scsalient._arguments import check_integer, check_number
+from scsalient._random import generator
 from scsalient.loaders._batches import READ_AT_ONCE, STORAGES, BatchLoader
 from scsalient.loaders._pairing import PairedBatches, UnpairedBatches
 from scsalient.loaders._rows import Rows
@@ -151,8 +152,8 @@ class RoleDataSplitter(pl.LightningDataModule):
         return parts
 
     def _chosen(self) -> list[list[np.ndarray]]:
-        # A generator of its own, so that the split depends on the seed alone.
-        rng = np.random.default_rng(self._seed)
+        # Of its own, so that held-out cells depend on nothing else that was drawn by this seed
+        rng = generator(self._seed, "split")
         train, validation, test = [], [], []
         for group in self._groups.values():
             order = rng.permutation(group) if self._shuffle else np.asarray(group)
@@ -287,7 +288,7 @@ class RoleDataSplitter(pl.LightningDataModule):
 
     def _mixed(self) -> list[np.ndarray]:
         """Validation cells in an order that has nothing to do with that of the data."""
-        rng = np.random.default_rng(self._seed)
+        rng = generator(self._seed, "validation")
         return [rng.permutation(group) for group in self._validation]
 
     def transfer_batch_to_device(

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.spatial.distance import pdist, squareform
 
 from scsalient._arguments import check_integer
+from scsalient._random import generator
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -56,7 +57,7 @@ def independence(
     check_integer("max_cells", max_cells, low=4)
     check_integer("seed", seed, low=0)
     if len(s) > max_cells:
-        rows = np.random.default_rng(seed).choice(len(s), max_cells, replace=False)
+        rows = generator(seed, "independence").choice(len(s), max_cells, replace=False)
         s, z = s[rows], z[rows]
     a, b = _u_centred(s), _u_centred(z)
     scale = np.sqrt((a * a).sum() * (b * b).sum())

@@ -15,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from scsalient._arguments import check_integer
+from scsalient._random import generator
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -67,7 +68,7 @@ def silhouette(
 
 def _sampled(codes: np.ndarray, n: int, seed: int) -> np.ndarray:
     """Positions of a random sample that has every label."""
-    order = np.random.default_rng(seed).permutation(len(codes))
+    order = generator(seed, "silhouette").permutation(len(codes))
     _, first = np.unique(codes[order], return_index=True)
     # One of each label, then the others in random order
     return np.concatenate([order[first], np.delete(order, first)])[:n]

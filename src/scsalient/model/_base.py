@@ -13,6 +13,7 @@ from scvi.model.base import BaseModelClass
 
 from scsalient._arguments import check_anndata, check_flag, check_integer, check_number
 from scsalient._compat import SCVI_UUID_KEY
+from scsalient._random import seed_of
 from scsalient.data import (
     CATEGORY_KEYS,
     check_block,
@@ -285,7 +286,7 @@ class LatentModel(BaseModelClass):
         generator = torch.Generator(device=self.module.device)
         if settings.seed is None:
             return generator.manual_seed(int(torch.empty((), dtype=torch.int64).random_().item()))
-        sequence = np.random.SeedSequence([int(settings.seed), *purpose.encode()])
+        sequence = seed_of(int(settings.seed), purpose)
         return generator.manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> 1))
 
 

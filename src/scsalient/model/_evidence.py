@@ -15,6 +15,7 @@ from scvi import REGISTRY_KEYS
 
 from scsalient import _keys
 from scsalient._arguments import check_integer, check_number
+from scsalient._random import generator
 from scsalient._wording import not_among
 from scsalient.data import CATEGORY_KEYS, Role
 from scsalient.loaders import Rows, fingerprint_of_cells
@@ -458,7 +459,7 @@ def _p_value(
     """
     if is_target.all() or not is_target.any():
         return 1.0
-    rng = np.random.default_rng(seed)
+    rng = generator(seed, "exchanges")
     groups = [np.flatnonzero(strata == code) for code in np.unique(strata)]
     scores = _scores(gains)
     sums = [is_target[None] @ scores]

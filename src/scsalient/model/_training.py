@@ -15,6 +15,7 @@ from lightning.pytorch.callbacks import Callback
 from scvi import settings
 
 from scsalient._arguments import check_flag, check_integer, check_names, check_number
+from scsalient._random import generator
 from scsalient._wording import not_among
 from scsalient.loaders import RoleDataSplitter, fingerprint_of_cells
 from scsalient.model._base import LatentModel
@@ -322,7 +323,7 @@ class TrainingMixin(LatentModel):
         # Salient latents of target cells, or the only latents of all cells
         kind, cells = next(iter(self.module.n_latent)), next(iter(self._groups().values()))
         if len(cells) > MAX_SILHOUETTE_CELLS:
-            cells = np.random.default_rng(0).choice(cells, MAX_SILHOUETTE_CELLS, replace=False)
+            cells = generator(0, "silhouette").choice(cells, MAX_SILHOUETTE_CELLS, replace=False)
         labels = self.adata.obs[key].iloc[cells]
         if labels.isna().any() or not 2 <= labels.nunique() < len(labels):
             msg = (

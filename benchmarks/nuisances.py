@@ -30,6 +30,8 @@ TREATED, CONTROL = "treated", "control"
 N_TYPES, N_DONORS = 4, 4
 RARE = [0.1, 0.3, 0.3, 0.3]
 USUAL = [0.4, 0.2, 0.2, 0.2]
+MISSING = [0.02, 0.38, 0.3, 0.3]
+COMMON = [0.5, 0.02, 0.24, 0.24]
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Case:
     nuisance: dict[str, Any] = field(default_factory=dict)
     setup: dict[str, Any] = field(default_factory=dict)
     within: str | None = None
+    balance_keys: str | None = None
     n_target: int = 600
     n_background: int = 600
 
@@ -54,13 +57,20 @@ def cases() -> Iterator[Case]:
     yield Case("a cell type 10% and 40%", mix, within="cell_type")
     covariate = {"categorical_covariate_keys": ["cell_type"]}
     yield Case("the same, registered", mix, covariate, "cell_type")
+    yield Case("the same, balanced", mix, within="cell_type", balance_keys="cell_type")
+    extreme = {"types_target": MISSING, "types_background": COMMON}
+    yield Case("cell types 2% and 50%, 38% and 2%", extreme, within="cell_type")
+    yield Case("the same, balanced", extreme, within="cell_type", balance_keys="cell_type")
     yield Case("target of twice the depth", {"depth": 2.0}, within="depth")
     yield Case("the same, size factor", {"depth": 2.0}, {"size_factor_key": "depth"}, "depth")
     log_depth = {"continuous_covariate_keys": ["log_depth"]}
     yield Case("the same, log depth registered", {"depth": 2.0}, log_depth, "depth")
     donors = {"donors_target": [0.4, 0.4, 0.1, 0.1], "donors_background": [0.1, 0.1, 0.4, 0.4]}
     yield Case("donors of other shares", donors, within="donor")
-    yield Case("the same, registered", donors, {"batch_key": "donor"}, "donor")
+    registered = {"batch_key": "donor"}
+    yield Case("the same, registered", donors, registered, "donor")
+    yield Case("the same, balanced", donors, within="donor", balance_keys="donor")
+    yield Case("the same, both", donors, registered, "donor", "donor")
     yield Case("a programme of half the strength", {"programme": (0.5, 1.0)}, within="depth")
     yield Case("a programme of twice the strength", {"programme": (2.0, 1.0)}, within="depth")
     yield Case("one gene of many counts, five times", {"one_gene": 5.0}, within="depth")
@@ -130,7 +140,7 @@ def trial(
     adata = simulate(settings, n_genes=n_genes)
     sal.ContrastiveVAE.setup_anndata(adata, "condition", CONTROL, **settings["setup"])
     model = sal.ContrastiveVAE(adata, n_salient_latent=2)
-    model.train(epochs, accelerator=accelerator, **QUIET)
+    model.train(epochs, balance_keys=settings["balance_keys"], accelerator=accelerator, **QUIET)
     plain, within = model.evidence(), model.evidence(within=settings["within"])
     target = (adata.obs["condition"] == TREATED).to_numpy()
     latent = model.get_latent_representation(indices=target)

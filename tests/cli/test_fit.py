@@ -281,6 +281,8 @@ def test_wrong_column_or_category(cells, tmp_path, change, words):
         (["--layer", "nope"], ["'nope'", "'counts'", "one of these, or no `--layer` for"]),
         (["--layer", "halves"], ["`--layer`, or choose `--likelihood gaussian`"]),
         (["--batch-key", "nope"], ["`--batch-key`", "'nope'"]),
+        (["--balance-key", "nope"], ["`--balance-key`", "'nope'"]),
+        (["--balance-key", "batch", "--balance-key", "dose"], ["`--balance-key`", "coincides"]),
         (["--n-salient-latent", "0"], ["`--n-salient-latent`", "0"]),
         (["--train-size", "90"], ["`--train-size` should be a number in (0, 1]"]),
         (["--accelerator", "abacus"], ["accelerator", "abacus"]),
@@ -329,3 +331,22 @@ def test_warnings_are_one_line_each(cells, tmp_path):
     assert result.exit_code == 0, result.output
     assert "Warning: `--batch-key` column 'dose' coincides" in result.stderr
     assert ".py" not in result.stderr
+
+
+def test_balanced_columns_reach_training_and_evidence(cells, tmp_path, monkeypatch):
+    asked = {}
+    train, evidence = ContrastiveVAE.train, ContrastiveVAE.evidence
+
+    def watched_train(self, *args, **kwargs):
+        asked["balance_keys"] = kwargs["balance_keys"]
+        return train(self, *args, **kwargs)
+
+    def watched_evidence(self, **kwargs):
+        asked.update(kwargs)
+        return evidence(self, **kwargs)
+
+    monkeypatch.setattr(ContrastiveVAE, "train", watched_train)
+    monkeypatch.setattr(ContrastiveVAE, "evidence", watched_evidence)
+    result = fit(cells, tmp_path / "out.h5ad", "--balance-key", "batch")
+    assert result.exit_code == 0, result.output
+    assert asked == {"balance_keys": ["batch"], "within": ["batch"]}

@@ -159,7 +159,10 @@ def _given(*sets, n_cells: int = 12, **kwargs):
 
 def test_sets_of_cells_that_are_given():
     splitter = _given([0, 1, 7, 8], np.array([9, 2]), [3])
-    assert splitter.n_train_of == {"target": 2, "background": 2}
+    assert {name: len(cells) for name, cells in splitter.train_idx_of.items()} == {
+        "target": 2,
+        "background": 2,
+    }
     assert set(splitter.train_idx) == {0, 1, 7, 8}
     assert set(splitter.val_idx) == {2, 9}
     assert set(splitter.test_idx) == {3}

@@ -55,7 +55,7 @@ def test_the_standard_model_uses_all_cells():
 
 def test_labels_that_cannot_be_used():
     adata = make_counts(gap=[None, "a"] * 50)
-    with pytest.raises(KeyError, match="`silhouette_key` should name a column"):
+    with pytest.raises(KeyError, match="`silhouette_key` should name columns"):
         make_model(adata).train(1, silhouette_key="nope", **QUIET)
     with pytest.raises(ValueError, match="found 30 missing and 1 different"):
         make_model(adata).train(1, silhouette_key="gap", **QUIET)

@@ -87,6 +87,14 @@ def fit(
         str | None,
         typer.Option(metavar="COLUMN", help="Column of .obs with a batch to correct for."),
     ] = None,
+    balance_key: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Column of .obs, of cell types say, of which both groups get the same shares in "
+            "training; repeatable.",
+        ),
+    ] = None,
     likelihood: Annotated[
         str | None,
         typer.Option(
@@ -139,6 +147,7 @@ def fit(
             target=target or None,
             layer=layer,
             batch_key=batch_key,
+            balance_key=balance_key or None,
             likelihood=likelihood,
             n_salient_latent=n_salient_latent,
             n_background_latent=n_background_latent,

@@ -44,6 +44,7 @@ class FitOptions:
     target: Sequence[str] | None
     layer: str | None
     batch_key: str | None
+    balance_key: Sequence[str] | None
     likelihood: str | None
     n_salient_latent: int
     n_background_latent: int
@@ -78,7 +79,7 @@ def run_fit(options: FitOptions) -> None:
         if options.model_dir is not None:
             # Whether the folder may be written to was checked before training
             model.save(str(options.model_dir), overwrite=True)
-        outcome = as_options(str(model.evidence()), names)
+        outcome = as_options(str(model.evidence(within=options.balance_key)), names)
     _summarise(model, options, outcome, seconds=time.monotonic() - started)
 
 
@@ -218,6 +219,7 @@ def _train(model: ContrastiveVAE, options: FitOptions) -> None:
             model.train(
                 options.max_epochs,
                 train_size=options.train_size,
+                balance_keys=options.balance_key,
                 accelerator=options.accelerator,
                 enable_progress_bar=sys.stderr.isatty(),
             )

@@ -23,7 +23,7 @@ TERMINATED_CODE = 143
 # `name` or `name=value`
 _ARGUMENT = re.compile(r"`(\w+)(?:=([^`]*))?`")
 # What the data sets call the folder that comes from `--data`
-_OTHER_NAMES = {"root": "data", "mnist": "data"}
+_OTHER_NAMES = {"root": "data", "mnist": "data", "balance_keys": "balance_key"}
 _FORESEEN = (ImportError, KeyError, MemoryError, OSError, RuntimeError, TypeError, ValueError)
 
 

@@ -9,6 +9,7 @@ import torch
 from torch.utils.data import Sampler
 
 from scsalient._random import generator
+from scsalient.loaders._balance import StratifiedDraws, common_shares
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,12 +26,18 @@ class PairedBatches(Sampler[np.ndarray]):
     gives as many cells to each batch, or all it has, and is reshuffled each time it starts over.
     The order depends on the seed and the epoch alone, so that a run can be resumed.
 
+    With `strata` each epoch has as many cells, but those of a stratum as often as
+    :func:`common_shares` says, some of them more than once.
+
     Parameters
     ----------
     groups
         Positions of the cells of each group; empty groups are left out.
     batch_size
         Cells of each group in a batch, at most.
+    strata
+        Stratum of every cell of the data, such as its type, so that the groups have the same
+        shares of each; `None` leaves the shares as they are.
     seed
         Seed of the order; `None` draws one from PyTorch's generator.
     block_size
@@ -49,6 +56,7 @@ class PairedBatches(Sampler[np.ndarray]):
         groups: Sequence[np.ndarray],
         *,
         batch_size: int,
+        strata: np.ndarray | None = None,
         seed: int | None = None,
         block_size: int = 1,
         n_together: int = 1,
@@ -66,6 +74,13 @@ class PairedBatches(Sampler[np.ndarray]):
         self._seed = seed
         self._epoch = 0
         self._n_largest = max(len(group) for group in self.groups)
+        self._draws: list[StratifiedDraws] | None = None
+        if strata is not None:
+            codes = [strata[group] for group in self.groups]
+            self._draws = [
+                StratifiedDraws(*of_group)
+                for of_group in zip(self.groups, codes, common_shares(codes), strict=True)
+            ]
 
     def __len__(self) -> int:
         """Number of batches in an epoch."""
@@ -80,26 +95,33 @@ class PairedBatches(Sampler[np.ndarray]):
         rng = generator(self._seed, f"epoch {self._epoch}")
         self._epoch += 1
         sizes = np.diff(np.linspace(0, self._n_largest, len(self) + 1).round().astype(int))
-        parts = [self._cut(group, sizes, rng) for group in self.groups]
+        parts = [self._cut(i, sizes, rng) for i in range(len(self.groups))]
         for batch in zip(*parts, strict=True):
             yield np.concatenate([part[self._rank :: self._world_size] for part in batch])
 
-    def _cut(
-        self, group: np.ndarray, sizes: np.ndarray, rng: np.random.Generator
-    ) -> Iterator[np.ndarray]:
-        order, start = self._shuffled(group, rng), 0
+    def _cut(self, i: int, sizes: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
+        order, start = self._round(i, rng), 0
         for size in sizes:
-            n = min(int(size), len(group))
+            n = min(int(size), len(self.groups[i]))
             batch = order[start : start + n]
-            if len(batch) < n:
-                # The new round must not repeat a cell that this batch already has.
-                order = self._shuffled(group, rng)
-                fresh = order[~np.isin(order, batch)][: n - len(batch)]
-                order = np.concatenate([fresh, order[~np.isin(order, fresh)]])
-                batch, start = np.concatenate([batch, fresh]), len(fresh)
+            n_missing = n - len(batch)
+            if n_missing:
+                order = self._round(i, rng)
+                if self._draws is None:
+                    # The new round must not repeat a cell that this batch already has.
+                    fresh = order[~np.isin(order, batch)][:n_missing]
+                    order = np.concatenate([fresh, order[~np.isin(order, fresh)]])
+                batch, start = np.concatenate([batch, order[:n_missing]]), n_missing
             else:
                 start += n
             yield batch
+
+    def _round(self, i: int, rng: np.random.Generator) -> np.ndarray:
+        """Each cell of a group once, or as many by their strata, in random order."""
+        if self._draws is None:
+            return self._shuffled(self.groups[i], rng)
+        drawn = self._draws[i].draw(rng)
+        return self._shuffled(drawn if self._block_size == 1 else np.sort(drawn), rng)
 
     def _shuffled(self, group: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         if self._block_size == 1:

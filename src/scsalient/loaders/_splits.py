@@ -60,6 +60,9 @@ class RoleDataSplitter(pl.LightningDataModule):
     external_indexing
         Positions of the cells to train on, to validate on and of the test set, as in scvi-tools,
         instead of random ones. Cells that are in none of them are not used.
+    strata
+        Stratum of every cell, such as its type, that both groups should have equal shares of
+        during training, shape ``(n_obs,)``; see :class:`PairedBatches`.
 
     Raises
     ------
@@ -82,6 +85,7 @@ class RoleDataSplitter(pl.LightningDataModule):
         storage: Storage = "auto",
         steps_at_once: int = 1,
         external_indexing: Sequence[ArrayLike] | None = None,
+        strata: np.ndarray | None = None,
     ) -> None:
         super().__init__()
         if storage not in STORAGES:
@@ -124,6 +128,7 @@ class RoleDataSplitter(pl.LightningDataModule):
         self._made: Rows | None = None
         self._loaders: list[BatchLoader] = []
         self._groups = groups
+        self._strata = strata
         self._external = None
         if external_indexing is not None:
             self._external = _sets(external_indexing, adata_manager.adata.n_obs)
@@ -181,7 +186,14 @@ class RoleDataSplitter(pl.LightningDataModule):
             "shuffled": self._shuffle,
             "sizes": sizes,
             "cells": self._fingerprint,
+            "strata": self._digest_of_strata,
         }
+
+    @functools.cached_property
+    def _digest_of_strata(self) -> str | None:
+        if self._strata is None:
+            return None
+        return hashlib.sha256(self._strata.astype("<i8").tobytes()).hexdigest()
 
     @functools.cached_property
     def _fingerprint(self) -> str:
@@ -194,7 +206,7 @@ class RoleDataSplitter(pl.LightningDataModule):
         Raises
         ------
         ValueError
-            When the cells or the sizes of the sets are not those of the checkpoint.
+            When the cells, their strata or the sizes of the sets are not those of the checkpoint.
         """
         mine = self.state_dict()
         remedy = (
@@ -221,6 +233,12 @@ class RoleDataSplitter(pl.LightningDataModule):
                 f"in `adata.obs_names` or by `external_indexing`. {remedy}"
             )
             raise ValueError(msg)
+        if mine["strata"] != state_dict["strata"]:
+            msg = (
+                "`ckpt_path` is of a training with other `balance_keys`, or other values in their "
+                "columns. Go on with the same."
+            )
+            raise ValueError(msg)
         self._seed = state_dict["seed"]
         self._split()
 
@@ -231,9 +249,9 @@ class RoleDataSplitter(pl.LightningDataModule):
         self._loaders, self._made = [], None
 
     @property
-    def n_train_of(self) -> dict[str, int]:
-        """Number of cells of each group to train on."""
-        return {name: len(c) for name, c in zip(self._groups, self._train, strict=True)}
+    def train_idx_of(self) -> dict[str, np.ndarray]:
+        """Positions of the cells of each group to train on."""
+        return dict(zip(self._groups, self._train, strict=True))
 
     @property
     def n_steps_per_epoch(self) -> int:
@@ -247,6 +265,7 @@ class RoleDataSplitter(pl.LightningDataModule):
         batches = PairedBatches(
             self._train,
             batch_size=self.batch_size,
+            strata=self._strata,
             seed=self._seed,
             block_size=_BLOCK_SIZE if rows.on_disk else 1,
             n_together=READ_AT_ONCE,

@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import torch
-from pandas.api.types import is_bool_dtype, is_numeric_dtype
 from scipy.special import gammaln
 from scvi import REGISTRY_KEYS
 
 from scsalient import _keys
 from scsalient._arguments import check_integer, check_number
 from scsalient._random import generator
-from scsalient._wording import not_among
 from scsalient.data import CATEGORY_KEYS, Role
 from scsalient.loaders import Rows, fingerprint_of_cells
 from scsalient.model._base import LatentModel
+from scsalient.model._columns import column_of, is_number, names_of
 from scsalient.model._copies import signatures
 
 if TYPE_CHECKING:
@@ -380,21 +379,17 @@ def _groups_within(
     adata: AnnData, within: str | Sequence[str] | None, indices: np.ndarray
 ) -> np.ndarray:
     """Codes of cells in columns of ``.obs``, shape ``(n_cells, n_columns)``."""
-    keys = [within] if isinstance(within, str) else list(within or ())
+    keys = names_of(within)
     codes = np.zeros((len(indices), len(keys)), dtype=np.int64)
     for i, key in enumerate(keys):
-        if key not in adata.obs:
-            msg = f"`within` should name columns of `adata.obs`, {not_among(key, adata.obs)}"
-            raise KeyError(msg)
-        values = adata.obs[key].iloc[indices]
+        values = column_of(adata, "within", key).iloc[indices]
         if values.isna().any():
             msg = (
                 f"`within` column {key!r} should have a value for each cell that is asked, found "
                 f"{int(values.isna().sum())} missing."
             )
             raise ValueError(msg)
-        is_number = is_numeric_dtype(values) and not is_bool_dtype(values)
-        if is_number and values.nunique() > _MAX_GROUPS:
+        if is_number(values) and values.nunique() > _MAX_GROUPS:
             values = pd.qcut(values, _MAX_GROUPS, labels=False, duplicates="drop")
         codes[:, i] = pd.factorize(values)[0]
     return codes

@@ -16,8 +16,8 @@ from scvi.data.fields import (
 )
 
 from scsalient._arguments import check_anndata
-from scsalient._wording import not_among
 from scsalient.data import ValuesField, as_python, data_matrix
+from scsalient.model._columns import column_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -285,22 +285,7 @@ def check_columns(
     for argument, key in named:
         if key is None:
             continue
-        if not isinstance(key, str):
-            msg = (
-                f"`{argument}` should name columns of `adata.obs` by text, found {key!r} of type "
-                f"{type(key).__name__}."
-            )
-            raise TypeError(msg)
-        if key not in adata.obs:
-            msg = f"`{argument}` should name columns of `adata.obs`, {not_among(key, adata.obs)}"
-            raise KeyError(msg)
-        if isinstance(adata.obs[key], pd.DataFrame):
-            msg = (
-                f"`{argument}` should name one column of `adata.obs`, found several called {key!r}."
-                " Rename or drop the duplicates."
-            )
-            raise ValueError(msg)
-        n_missing = int(adata.obs[key].isna().sum())
+        n_missing = int(column_of(adata, argument, key).isna().sum())
         if n_missing:
             msg = (
                 f"`{argument}` column {key!r} should have a value for every cell, found "

@@ -16,9 +16,9 @@ from scvi import settings
 
 from scsalient._arguments import check_flag, check_integer, check_names, check_number
 from scsalient._random import generator
-from scsalient._wording import not_among
 from scsalient.loaders import RoleDataSplitter, fingerprint_of_cells
 from scsalient.model._base import LatentModel
+from scsalient.model._columns import column_of, strata_of
 from scsalient.model._fields import registered_categories
 from scsalient.train import (
     InterruptibleTrainRunner,
@@ -31,6 +31,7 @@ from scsalient.train import (
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Mapping, Sequence
 
     import lightning.pytorch as pl
 
@@ -86,6 +87,7 @@ class TrainingMixin(LatentModel):
         shuffle_set_split: bool = True,
         batch_size: int = 128,
         early_stopping: bool = False,
+        balance_keys: str | Sequence[str] | None = None,
         silhouette_key: str | None = None,
         checkpoint_path: str | os.PathLike[str] | None = None,
         datasplitter_kwargs: dict[str, Any] | None = None,
@@ -120,6 +122,15 @@ class TrainingMixin(LatentModel):
         early_stopping
             Whether to stop when the ELBO of the validation cells no longer improves; see
             :class:`scvi.train.Trainer` for its settings.
+        balance_keys
+            Column or columns of ``.obs`` with categories, such as cell types or donors, of which
+            target and background should have the same shares while the model is trained; `None`
+            leaves the shares as they are. What is frequent in one group is then drawn more rarely,
+            what is rare more often: a category that makes the share ``p`` of the target and ``q``
+            of the background comes in proportion to ``sqrt(p * q)`` in both. Otherwise different
+            shares count as a difference between the groups, and blur the response. Several columns
+            count by their combinations. A category that one group lacks keeps its share in the
+            other. Validation cells come as they are. Only a contrastive model has two groups.
         silhouette_key
             Column of ``.obs`` with a label, for instance the treatment. Its silhouette in the
             latents (of a contrastive model: in the salient latents of target cells, at most 2,000)
@@ -159,20 +170,21 @@ class TrainingMixin(LatentModel):
         Raises
         ------
         KeyError
-            When there is no column ``silhouette_key``.
+            When there is no column ``silhouette_key``, or of ``balance_keys``.
         TypeError
             When an argument is of the wrong type, or the training plan does not know it.
         ValueError
-            When sizes are out of range, early stopping or a silhouette has no validation cells, or
-            the label has missing values or a single category.
+            When sizes are out of range, early stopping or a silhouette has no validation cells,
+            the label has missing values or a single category, or ``balance_keys`` has missing
+            values, more than 50 different numbers, or no category that both groups have.
         RuntimeError
             When training diverged.
 
         Warns
         -----
         UserWarning
-            When a group has fewer than ten cells to train on, or a batch or category of a
-            covariate none.
+            When a group has fewer than ten cells to train on, a batch or category of a covariate
+            none, or a group none of a category of ``balance_keys``.
         """
         if max_epochs is not None:
             check_integer("max_epochs", max_epochs, low=1)
@@ -196,6 +208,7 @@ class TrainingMixin(LatentModel):
         splitter_kwargs: dict[str, Any] = {"steps_at_once": self._training_plan_cls.steps_at_once}
         splitter_kwargs |= datasplitter_kwargs
         groups = self._groups()
+        strata, categories = self._strata(balance_keys, groups)
         splitter = RoleDataSplitter(
             self.adata_manager,
             groups,
@@ -203,15 +216,19 @@ class TrainingMixin(LatentModel):
             validation_size=validation_size,
             shuffle_set_split=shuffle_set_split,
             batch_size=batch_size,
+            strata=strata,
             **splitter_kwargs,
         )
-        for name, n in splitter.n_train_of.items():
+        n_train = {name: len(cells) for name, cells in splitter.train_idx_of.items()}
+        for name, n in n_train.items():
             if n < _FEW_CELLS <= len(groups[name]):
                 msg = (
                     f"Only {n} {name} cells to train on: too few to learn from. Raise `train_size`."
                 )
                 warnings.warn(msg, UserWarning, stacklevel=settings.warnings_stacklevel)
         self._warn_of_unseen_categories(splitter.train_idx)
+        if strata is not None:
+            _check_strata(strata, categories, splitter.train_idx_of)
         if splitter.steps_at_once > self._training_plan_cls.steps_at_once == 1:
             msg = (
                 f"`steps_at_once` should be 1 for {type(self).__name__}, found "
@@ -243,7 +260,7 @@ class TrainingMixin(LatentModel):
             callbacks.append(ResumableCheckpoint(checkpoint_path))
         trainer_kwargs["callbacks"] = callbacks
         # The groups are named from the target on
-        n_passes = max(splitter.n_train_of.values()) / next(iter(splitter.n_train_of.values()))
+        n_passes = max(n_train.values()) / next(iter(n_train.values()))
         # With a strategy for several devices scvi-tools passes the history on in a file.
         plan = self._training_plan_cls(self.module, **(plan_kwargs or {}))
         _clip_in_plan(plan, trainer_kwargs)
@@ -279,6 +296,20 @@ class TrainingMixin(LatentModel):
             # A checkpoint has a split of its own
             self._remember_split(splitter, before["categories_"])
         self._check_not_diverged(runner.trainer)
+
+    def _strata(
+        self, keys: str | Sequence[str] | None, groups: Mapping[str, np.ndarray]
+    ) -> tuple[np.ndarray | None, list[Any]]:
+        """Stratum of each cell by the columns to balance, and the category of each stratum."""
+        if keys is None:
+            return None, []
+        if len(groups) == 1:
+            msg = (
+                "`balance_keys` gives target and background the same shares, found "
+                f"{type(self).__name__}, which knows no groups. Leave it out."
+            )
+            raise ValueError(msg)
+        return strata_of(self.adata, "balance_keys", keys, np.concatenate(list(groups.values())))
 
     def _what_training_changes(self) -> dict[str, Any]:
         """Weights, the cells that they were trained on, and their categories."""
@@ -316,15 +347,12 @@ class TrainingMixin(LatentModel):
                 warnings.warn(msg, UserWarning, stacklevel=settings.warnings_stacklevel + 1)
 
     def _silhouette_monitor(self, key: str) -> SilhouetteMonitor:
-        if key not in self.adata.obs:
-            where = not_among(key, self.adata.obs)
-            msg = f"`silhouette_key` should name a column of `adata.obs`, {where}"
-            raise KeyError(msg)
+        column = column_of(self.adata, "silhouette_key", key)
         # Salient latents of target cells, or the only latents of all cells
         kind, cells = next(iter(self.module.n_latent)), next(iter(self._groups().values()))
         if len(cells) > MAX_SILHOUETTE_CELLS:
             cells = generator(0, "silhouette").choice(cells, MAX_SILHOUETTE_CELLS, replace=False)
-        labels = self.adata.obs[key].iloc[cells]
+        labels = column.iloc[cells]
         if labels.isna().any() or not 2 <= labels.nunique() < len(labels):
             msg = (
                 f"`silhouette_key` column {key!r} should have a label for each cell and two "
@@ -397,3 +425,33 @@ def _watches_validation(plan_kwargs: Any) -> bool:
     arguments = plan_kwargs if isinstance(plan_kwargs, dict) else {}
     metric = str(arguments.get("lr_scheduler_metric", "elbo_validation"))
     return bool(arguments.get("reduce_lr_on_plateau")) and "validation" in metric
+
+
+def _check_strata(
+    strata: np.ndarray, categories: list[Any], train_idx_of: Mapping[str, np.ndarray]
+) -> None:
+    """Refuse strata that no two groups share, and warn of those that one of them lacks."""
+    has = {name: np.isin(np.arange(len(categories)), strata[c]) for name, c in train_idx_of.items()}
+    if not np.logical_and.reduce(list(has.values())).any():
+        msg = (
+            "`balance_keys` should have a category with target and background cells to train on, "
+            "found none: it coincides with the condition. Name columns that both groups share."
+        )
+        raise ValueError(msg)
+    lacks = {
+        name: [
+            category
+            for category, mine, any_has in zip(
+                categories, of_group, np.logical_or.reduce(list(has.values())), strict=True
+            )
+            if any_has and not mine
+        ]
+        for name, of_group in has.items()
+    }
+    found = [f"no {name} cells of {some}" for name, some in lacks.items() if some]
+    if found:
+        msg = (
+            f"`balance_keys` has categories that one group lacks: {' and '.join(found)} to train "
+            "on. They keep their share in the other group, and differ between the groups."
+        )
+        warnings.warn(msg, UserWarning, stacklevel=settings.warnings_stacklevel + 1)

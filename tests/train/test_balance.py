@@ -48,7 +48,7 @@ def test_a_response_is_found_although_cell_types_differ_in_frequency():
 
 def test_without_columns_nothing_changes_and_with_them_something(typed):
     latents = []
-    for balance_keys in (None, "cell_type", ["cell_type"]):
+    for balance_keys in (None, "cell_type", np.array(["cell_type"])):
         scvi.settings.seed = 0
         model = make_model(typed)
         model.train(2, balance_keys=balance_keys, **QUIET)

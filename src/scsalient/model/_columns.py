@@ -54,7 +54,9 @@ def column_of(adata: AnnData, argument: str, key: Any) -> pd.Series:
 
 def names_of(keys: str | Sequence[str] | None) -> list[str]:
     """Names of columns that may be a single one, or none."""
-    return [keys] if isinstance(keys, str) else list(keys or ())
+    if keys is None:
+        return []
+    return [keys] if isinstance(keys, str) else list(keys)
 
 
 def is_number(values: pd.Series) -> bool:

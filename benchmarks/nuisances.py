@@ -2,7 +2,8 @@
 
 Simulated counts of four cell types. In each case the target differs from the background by one
 nuisance, without a response, and with one in half of its cells. All defaults, two salient
-dimensions, one training for each seed, for which the data are drawn anew.
+dimensions, one training for each seed, for which the data are drawn anew. With ``--kang`` also
+cells of the Kang subset, from which cell types are cut.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import anndata
 import numpy as np
 import pandas as pd
 import torch
@@ -26,8 +28,11 @@ from scsalient.experiments._trials import COLUMN_KEY, run_trials, trial_key
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+
 TREATED, CONTROL = "treated", "control"
 N_TYPES, N_DONORS = 4, 4
+KANG, KANG_RANDOM, KANG_CUT = "Kang", "Kang, cells dropped at random", "Kang, types cut by 80%"
+CUT = {TREATED: "CD14+ Monocytes", CONTROL: "B cells"}
 RARE = [0.1, 0.3, 0.3, 0.3]
 USUAL = [0.4, 0.2, 0.2, 0.2]
 MISSING = [0.02, 0.38, 0.3, 0.3]
@@ -43,14 +48,20 @@ class Case:
     setup: dict[str, Any] = field(default_factory=dict)
     within: str | None = None
     balance_keys: str | None = None
+    kang: str | None = None
     n_target: int = 600
     n_background: int = 600
+
+    @property
+    def effects(self) -> tuple[float, ...]:
+        """Without a response and with one, or with that of real cells."""
+        return (0.0, 1.0) if self.kang is None else (1.0,)
 
     def settings(self, *, effect: float, seed: int) -> dict[str, Any]:
         return asdict(self) | {"effect": effect, "seed": seed}
 
 
-def cases() -> Iterator[Case]:
+def cases(*, kang: bool = False) -> Iterator[Case]:
     """Every case, that without a nuisance first."""
     yield Case("nothing", within="depth")
     mix = {"types_target": RARE, "types_background": USUAL}
@@ -76,6 +87,15 @@ def cases() -> Iterator[Case]:
     yield Case("one gene of many counts, five times", {"one_gene": 5.0}, within="depth")
     yield Case("60 target cells", within="depth", n_target=60, n_background=1000)
     yield Case("100 target cells", within="depth", n_target=100, n_background=5000)
+    if not kang:
+        return
+    for which in (KANG, KANG_RANDOM, KANG_CUT):
+        yield Case(which, within="cell_type", kang=which)
+        if which != KANG_RANDOM:
+            yield Case(
+                f"{which}, balanced", within="cell_type", balance_keys="cell_type", kang=which
+            )
+    yield Case(f"{KANG_CUT}, registered", setup=covariate, within="cell_type", kang=KANG_CUT)
 
 
 def simulate(settings: Mapping[str, Any], *, n_genes: int = 300) -> AnnData:
@@ -132,12 +152,42 @@ def simulate(settings: Mapping[str, Any], *, n_genes: int = 300) -> AnnData:
     return AnnData(sparse.csr_matrix(counts), obs=pd.DataFrame(obs, index=index))
 
 
+def of_kang(settings: Mapping[str, Any], path: Path) -> AnnData:
+    """Both samples of a donor against untreated cells of another, as they are or fewer."""
+    adata = anndata.read_h5ad(path)
+    adata = adata[adata.obs["sample_id"].isin(["ctrl101", "stim101", "ctrl107"])].copy()
+    is_target = (adata.obs["sample_id"] != "ctrl107").to_numpy()
+    adata.obs["condition"] = np.where(is_target, TREATED, CONTROL)
+    adata.obs["response"] = np.where(adata.obs["group_id"] == "stim", "yes", "no")
+    adata.obs["cell_type"] = adata.obs["cluster_id"].astype(str).astype("category")
+    if settings["kang"] == KANG:
+        return adata
+    rng = np.random.default_rng([settings["seed"], 7])
+    dropped = np.zeros(adata.n_obs, dtype=bool)
+    for role, cell_type in CUT.items():
+        in_role = adata.obs["condition"] == role
+        cells = np.flatnonzero(in_role & (adata.obs["cell_type"] == cell_type))
+        n = int(0.8 * len(cells))
+        if settings["kang"] == KANG_RANDOM:
+            cells = np.flatnonzero(in_role)
+        dropped[rng.choice(cells, n, replace=False)] = True
+    return adata[~dropped].copy()
+
+
 def trial(
-    settings: Mapping[str, Any], *, accelerator: str, n_genes: int, epochs: int | None
+    settings: Mapping[str, Any],
+    *,
+    accelerator: str,
+    n_genes: int,
+    epochs: int | None,
+    kang: Path | None,
 ) -> dict[str, Any]:
     """Train on the data of a seed and look."""
     torch.set_num_threads(1)
-    adata = simulate(settings, n_genes=n_genes)
+    if kang is None or settings["kang"] is None:
+        adata = simulate(settings, n_genes=n_genes)
+    else:
+        adata = of_kang(settings, kang)
     sal.ContrastiveVAE.setup_anndata(adata, "condition", CONTROL, **settings["setup"])
     model = sal.ContrastiveVAE(adata, n_salient_latent=2)
     model.train(epochs, balance_keys=settings["balance_keys"], accelerator=accelerator, **QUIET)
@@ -154,12 +204,13 @@ def trial(
 
 def main() -> None:
     arguments = parser(__doc__.splitlines()[0])
+    arguments.add_argument("--kang", type=Path, help="file of the Kang subset")
     arguments.add_argument("--seeds", type=int, default=10)
     arguments.add_argument("--n-jobs", type=int, default=1)
     arguments.add_argument("--trials-csv", type=Path, help="table of the trials, to go on with")
     arguments = arguments.parse_args()
     quiet()
-    chosen, n_genes, epochs = list(cases()), 300, None
+    chosen, n_genes, epochs = list(cases(kang=arguments.kang is not None)), 300, None
     if arguments.dry_run:
         arguments.seeds, n_genes, epochs, chosen = 1, 20, 1, chosen[:2]
     with tempfile.TemporaryDirectory() as folder:
@@ -167,12 +218,16 @@ def main() -> None:
         trials = [
             (case, effect, case.settings(effect=effect, seed=seed))
             for case in chosen
-            for effect in (0.0, 1.0)
+            for effect in case.effects
             for seed in range(arguments.seeds)
         ]
         done = run_trials(
             functools.partial(
-                trial, accelerator=arguments.accelerator, n_genes=n_genes, epochs=epochs
+                trial,
+                accelerator=arguments.accelerator,
+                n_genes=n_genes,
+                epochs=epochs,
+                kang=arguments.kang,
             ),
             [settings for _, _, settings in trials],
             csv=csv,
@@ -181,7 +236,8 @@ def main() -> None:
     rows = []
     for case in chosen:
         row: dict[str, Any] = {"the target differs by": case.name, "within": case.within}
-        for effect, name in ((0.0, "no response"), (1.0, "response")):
+        for effect in case.effects:
+            name = "response" if effect else "no response"
             keys = [trial_key(s) for c, e, s in trials if c is case and e == effect]
             few = done.loc[keys]
             for column in ("found", "found within"):

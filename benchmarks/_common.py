@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 PACKAGES = ("scsalient", "scvi-tools", "torch", "lightning", "anndata", "numpy", "scipy")
 QUIET = {"enable_progress_bar": False, "enable_model_summary": False, "logger": None}
+TREATED, CONTROL = "treated", "control"
 _CHUNK_ROWS = 10_000
 
 
@@ -74,8 +75,16 @@ def conditions(n_cells: int, *, share: float = 0.5) -> pd.DataFrame:
     """Column `condition`: the first `share` of the cells are treated, the others control."""
     treated = np.arange(n_cells) < share * n_cells
     index = pd.RangeIndex(n_cells).astype(str)
-    names = np.where(treated, "treated", "control")
+    names = np.where(treated, TREATED, CONTROL)
     return pd.DataFrame({"condition": pd.Categorical(names)}, index=index)
+
+
+def kang_cells(path: Path, *samples: str) -> AnnData:
+    """Cells of these samples of the Kang subset, whose donor 107 is the control."""
+    adata = anndata.read_h5ad(path)
+    adata = adata[adata.obs["sample_id"].isin(samples)].copy()
+    adata.obs["condition"] = np.where(adata.obs["sample_id"] == "ctrl107", CONTROL, TREATED)
+    return adata
 
 
 def write_file(

@@ -13,11 +13,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import anndata
 import numpy as np
 import pandas as pd
 import torch
-from _common import QUIET, parser, quiet, report
+from _common import CONTROL, QUIET, TREATED, kang_cells, parser, quiet, report
 
 import scsalient as sal
 from scsalient.experiments._trials import COLUMN_KEY, run_trials, trial_key
@@ -34,7 +33,6 @@ KANG_RESPONSE = "Kang, both of a donor against untreated of another"
 KANG_DONORS = "Kang, untreated cells of two donors"
 NOTHING = {"effect": 0.0}
 FEW = {"responder_fraction": 0.1}
-TREATED, CONTROL = "treated", "control"
 
 
 @dataclass(frozen=True)
@@ -84,15 +82,11 @@ def load(settings: Mapping[str, Any], *, kang: Path | None) -> AnnData:
         return sal.datasets.simulate(**settings["simulation"], seed=seed)
     if data == PLANTED:
         return sal.datasets.pbmc_response(**settings["simulation"], seed=seed)
-    adata = anndata.read_h5ad(kang)
-    samples = ["ctrl101", "ctrl107"] + ["stim101"] * (data == KANG_RESPONSE)
-    adata = adata[adata.obs["sample_id"].isin(samples)].copy()
+    adata = kang_cells(kang, "ctrl101", "ctrl107", *["stim101"] * (data == KANG_RESPONSE))
     if data == KANG_RANDOM:
         adata.obs["batch"] = adata.obs["sample_id"].astype(str)
         treated = np.random.default_rng(seed).permutation(adata.n_obs) % 2 == 0
-    else:
-        treated = (adata.obs["sample_id"] != "ctrl107").to_numpy()
-    adata.obs["condition"] = np.where(treated, TREATED, CONTROL)
+        adata.obs["condition"] = np.where(treated, TREATED, CONTROL)
     return adata
 
 

@@ -14,11 +14,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import anndata
 import numpy as np
 import pandas as pd
 import torch
-from _common import QUIET, parser, quiet, report
+from _common import CONTROL, QUIET, TREATED, kang_cells, parser, quiet, report
 from anndata import AnnData
 from scipy import sparse
 
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 
-TREATED, CONTROL = "treated", "control"
 N_TYPES, N_DONORS = 4, 4
 KANG, KANG_RANDOM, KANG_CUT = "Kang", "Kang, cells dropped at random", "Kang, types cut by 80%"
 CUT = {TREATED: "CD14+ Monocytes", CONTROL: "B cells"}
@@ -100,7 +98,6 @@ def cases(*, kang: bool = False) -> Iterator[Case]:
 
 def simulate(settings: Mapping[str, Any], *, n_genes: int = 300) -> AnnData:
     """Negative binomial counts, with a response in half of the target cells."""
-    # Of its own: the cells to train on are drawn from the same seed, and would depend on the data
     rng = np.random.default_rng([settings["seed"], 1])
     nuisance = settings["nuisance"]
     n_target = settings["n_target"]
@@ -154,10 +151,7 @@ def simulate(settings: Mapping[str, Any], *, n_genes: int = 300) -> AnnData:
 
 def of_kang(settings: Mapping[str, Any], path: Path) -> AnnData:
     """Both samples of a donor against untreated cells of another, as they are or fewer."""
-    adata = anndata.read_h5ad(path)
-    adata = adata[adata.obs["sample_id"].isin(["ctrl101", "stim101", "ctrl107"])].copy()
-    is_target = (adata.obs["sample_id"] != "ctrl107").to_numpy()
-    adata.obs["condition"] = np.where(is_target, TREATED, CONTROL)
+    adata = kang_cells(path, "ctrl101", "stim101", "ctrl107")
     adata.obs["response"] = np.where(adata.obs["group_id"] == "stim", "yes", "no")
     adata.obs["cell_type"] = adata.obs["cluster_id"].astype(str).astype("category")
     if settings["kang"] == KANG:

@@ -16,12 +16,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import anndata
 import numpy as np
 import pandas as pd
 import scvi
 import torch
-from _common import QUIET, parser, quiet, report
+from _common import QUIET, kang_cells, parser, quiet, report
 
 import scsalient as sal
 from scsalient.experiments._rna_seq import _LAYER_LOG, _prepared
@@ -84,9 +83,8 @@ def simulated(n_cells: int) -> str:
 
 def load(name: str, *, kang: Path | None, seed: int) -> Task:
     if name == KANG:
-        adata = anndata.read_h5ad(kang)
         # Both stimulated and control cells of one donor against control cells of the other
-        adata = adata[adata.obs["sample_id"].isin(["ctrl101", "stim101", "ctrl107"])].copy()
+        adata = kang_cells(kang, "ctrl101", "stim101", "ctrl107")
         adata.layers["counts"] = adata.X
         return Task(adata, "sample_id", "ctrl107", "group_id")
     if name == PBMC:

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import anndata
 import numpy as np
 import scvi
-from _common import QUIET, parser, quiet, report
+from _common import QUIET, kang_cells, parser, quiet, report
 from lightning.pytorch.callbacks import Callback
 
 import scsalient as sal
@@ -44,9 +43,8 @@ class Task:
 def tasks(kang: Path | None) -> list[Task]:
     found = [Task("PBMC", sal.datasets.pbmc_response(), "condition", "control", "response")]
     if kang is not None:
-        adata = anndata.read_h5ad(kang)
         # Both stimulated and control cells of one donor against control cells of the other
-        adata = adata[adata.obs["sample_id"].isin(["ctrl101", "stim101", "ctrl107"])].copy()
+        adata = kang_cells(kang, "ctrl101", "stim101", "ctrl107")
         found.insert(0, Task("Kang", adata, "sample_id", "ctrl107", "group_id"))
     return found
 

@@ -175,6 +175,8 @@ def test_a_response_is_found_within_cell_types(with_response):
 def test_columns_to_exchange_within(with_response):
     with pytest.raises(KeyError, match="`within` should name columns of `adata.obs`"):
         with_response.evidence(within="nothing")
+    with pytest.raises(TypeError, match="`within` should be a column or a list of columns"):
+        with_response.evidence(within=3)
     with_response.adata.obs["partly"] = [np.nan, *range(with_response.adata.n_obs - 1)]
     held_out = with_response.validation_indices[0]
     with_response.adata.obs.iloc[held_out, -1] = np.nan

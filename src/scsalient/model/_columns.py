@@ -52,11 +52,48 @@ def column_of(adata: AnnData, argument: str, key: Any) -> pd.Series:
     return column
 
 
-def names_of(keys: str | Sequence[str] | None) -> list[str]:
-    """Names of columns that may be a single one, or none."""
-    if keys is None:
-        return []
-    return [keys] if isinstance(keys, str) else list(keys)
+def values_of(
+    adata: AnnData, argument: str, keys: str | Sequence[str], cells: np.ndarray, *, needed: str
+) -> list[pd.Series]:
+    """Values of cells in each column that an argument names.
+
+    Parameters
+    ----------
+    adata
+        Data of the cells.
+    argument
+        Name of the argument for messages.
+    keys
+        Column or columns of ``.obs``.
+    cells
+        Positions of the cells.
+    needed
+        What a column should have for messages, ``"a value for each cell"`` say.
+
+    Raises
+    ------
+    KeyError
+        When there is no such column.
+    TypeError
+        When it is named by something else than text.
+    ValueError
+        When there are several of a name, or values are missing.
+    """
+    if not isinstance(keys, Iterable):
+        msg = f"`{argument}` should be a column or a list of columns, found {keys!r}."
+        raise TypeError(msg)
+    columns = []
+    for key in [keys] if isinstance(keys, str) else keys:
+        values = column_of(adata, argument, key).iloc[cells]
+        n_missing = int(values.isna().sum())
+        if n_missing:
+            msg = (
+                f"`{argument}` column {key!r} should have {needed}, found {n_missing} missing. "
+                "Fill them in, or remove these cells."
+            )
+            raise ValueError(msg)
+        columns.append(values)
+    return columns
 
 
 def is_number(values: pd.Series) -> bool:
@@ -88,32 +125,22 @@ def strata_of(
     Raises
     ------
     KeyError, TypeError
-        As :func:`column_of`.
+        As :func:`values_of`.
     ValueError
         When a column has missing values or no categories, or there are no columns.
     """
-    if not isinstance(keys, str) and not isinstance(keys, Iterable):
-        msg = f"`{argument}` should be a column or a list of columns, found {keys!r}."
-        raise TypeError(msg)
-    names = names_of(keys)
-    if not names:
+    needed = "a category for each target and background cell"
+    columns = values_of(adata, argument, keys, cells, needed=needed)
+    if not columns:
         msg = f"`{argument}` should name columns of `adata.obs`, found none. Leave it out."
         raise ValueError(msg)
     codes, categories = [], []
-    for name in names:
-        values = column_of(adata, argument, name).iloc[cells]
-        n_missing = int(values.isna().sum())
-        if n_missing:
+    for values in columns:
+        if is_number(values) and values.nunique() > _MAX_NUMBERS:
             msg = (
-                f"`{argument}` column {name!r} should have a category for each target and "
-                f"background cell, found {n_missing} missing. Fill them in, or remove these cells."
-            )
-            raise ValueError(msg)
-        n_different = values.nunique()
-        if is_number(values) and n_different > _MAX_NUMBERS:
-            msg = (
-                f"`{argument}` column {name!r} should hold categories, found {n_different} "
-                "different numbers. Cut them into groups with `pandas.qcut`, or make them text."
+                f"`{argument}` column {values.name!r} should hold categories, found "
+                f"{values.nunique()} different numbers. Cut them into groups with `pandas.qcut`, "
+                "or make them text."
             )
             raise ValueError(msg)
         of_cells, of_column = pd.factorize(values)
@@ -126,4 +153,4 @@ def strata_of(
         tuple(as_python(of_column[code]) for of_column, code in zip(categories, row, strict=True))
         for row in combinations
     ]
-    return strata, [row[0] for row in each] if len(names) == 1 else each
+    return strata, [row[0] for row in each] if len(columns) == 1 else each

@@ -18,7 +18,7 @@ from scsalient._random import generator
 from scsalient.data import CATEGORY_KEYS, Role
 from scsalient.loaders import Rows, fingerprint_of_cells
 from scsalient.model._base import LatentModel
-from scsalient.model._columns import column_of, is_number, names_of
+from scsalient.model._columns import is_number, values_of
 from scsalient.model._copies import signatures
 
 if TYPE_CHECKING:
@@ -379,19 +379,15 @@ def _groups_within(
     adata: AnnData, within: str | Sequence[str] | None, indices: np.ndarray
 ) -> np.ndarray:
     """Codes of cells in columns of ``.obs``, shape ``(n_cells, n_columns)``."""
-    keys = names_of(within)
-    codes = np.zeros((len(indices), len(keys)), dtype=np.int64)
-    for i, key in enumerate(keys):
-        values = column_of(adata, "within", key).iloc[indices]
-        if values.isna().any():
-            msg = (
-                f"`within` column {key!r} should have a value for each cell that is asked, found "
-                f"{int(values.isna().sum())} missing."
-            )
-            raise ValueError(msg)
+    keys = () if within is None else within
+    needed = "a value for each cell that is asked"
+    columns = values_of(adata, "within", keys, indices, needed=needed)
+    codes = np.zeros((len(indices), len(columns)), dtype=np.int64)
+    for i, values in enumerate(columns):
+        groups = values
         if is_number(values) and values.nunique() > _MAX_GROUPS:
-            values = pd.qcut(values, _MAX_GROUPS, labels=False, duplicates="drop")
-        codes[:, i] = pd.factorize(values)[0]
+            groups = pd.qcut(values, _MAX_GROUPS, labels=False, duplicates="drop")
+        codes[:, i] = pd.factorize(groups)[0]
     return codes
 
 

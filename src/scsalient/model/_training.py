@@ -431,24 +431,20 @@ def _check_strata(
     strata: np.ndarray, categories: list[Any], train_idx_of: Mapping[str, np.ndarray]
 ) -> None:
     """Refuse strata that no two groups share, and warn of those that one of them lacks."""
-    has = {name: np.isin(np.arange(len(categories)), strata[c]) for name, c in train_idx_of.items()}
-    if not np.logical_and.reduce(list(has.values())).any():
+    has = {name: set(strata[cells].tolist()) for name, cells in train_idx_of.items()}
+    if not set.intersection(*has.values()):
         msg = (
             "`balance_keys` should have a category with target and background cells to train on, "
             "found none: it coincides with the condition. Name columns that both groups share."
         )
         raise ValueError(msg)
-    lacks = {
-        name: [
-            category
-            for category, mine, any_has in zip(
-                categories, of_group, np.logical_or.reduce(list(has.values())), strict=True
-            )
-            if any_has and not mine
-        ]
-        for name, of_group in has.items()
-    }
-    found = [f"no {name} cells of {some}" for name, some in lacks.items() if some]
+    anywhere = set.union(*has.values())
+    lacks = {name: sorted(anywhere - mine) for name, mine in has.items()}
+    found = [
+        f"no {name} cells of {[categories[stratum] for stratum in missing]}"
+        for name, missing in lacks.items()
+        if missing
+    ]
     if found:
         msg = (
             f"`balance_keys` has categories that one group lacks: {' and '.join(found)} to train "

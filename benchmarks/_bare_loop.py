@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional
 
 from scsalient import objective
-from scsalient.module._contrastive import TRANSPLANTED_SHARES
+from scsalient.module._contrastive import TRANSPLANT_TOLERANCE, TRANSPLANTED_SHARES
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -135,7 +135,8 @@ def train_bare(
             moved = transplanted(model, batch[n + hosts], known, z[n + hosts].detach())
             moved = moved if likelihood == "gaussian" else moved.log1p()
             found, found_raw = model.encoders[0](moved).chunk(2, 1)
-            surprise = objective.surprise(known, found, found_raw.exp() + 1e-4)
+            variance = found_raw.exp() + 1e-4
+            surprise = objective.surprise(known, found, variance, tolerance=TRANSPLANT_TOLERANCE)
             loss = loss + transplant_weight * surprise.mean()
             adam.zero_grad()
             loss.backward()

@@ -131,6 +131,23 @@ def test_mmd_gradient_agrees_with_finite_differences():
     assert torch.autograd.gradcheck(lambda t: objective.maximum_mean_discrepancy(t, y), (x,))
 
 
+def test_surprise_is_a_density_of_the_posterior_and_a_tolerance():
+    generator = torch.Generator().manual_seed(0)
+    value, mean = torch.randn(2, 7, 4, generator=generator)
+    variance = torch.rand(7, 4, generator=generator) + 0.1
+    density = Independent(Normal(mean, (variance + 0.3).sqrt()), 1).log_prob(value)
+    constant = 0.5 * 4 * math.log(2 * math.pi)
+    found = objective.surprise(value, mean, variance, tolerance=0.3)
+    torch.testing.assert_close(found, -density - constant)
+
+
+def test_surprise_does_not_reward_certainty_without_bound():
+    zero = torch.zeros(1, 1)
+    variances = [torch.tensor([[v]]) for v in (1e-4, 1e-8)]
+    some, more = [objective.surprise(zero, zero, v, tolerance=0.005) for v in variances]
+    assert 0 < (some - more).item() < 0.02
+
+
 def test_expected_squared_norm_equals_monte_carlo():
     generator = torch.Generator().manual_seed(0)
     mean, variance = torch.tensor([[0.5, -1.0]]), torch.tensor([[0.3, 2.0]])

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 # Raise it when trials of the same settings would come out otherwise: old results are then run anew
-SETTINGS_VERSION = 4
+SETTINGS_VERSION = 5
 COLUMN_KEY = "trial"
 COLUMN_SEED = "seed"
 COLUMN_SECONDS = "seconds"

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 # data may have. More is slower and was not better: the noise of few rows seems to help
 # (docs/defaults.md).
 TRANSPLANTED_SHARES = {"counts": 16, "real": 8, "unit": 8}
+# A variance, where the prior has 1, up to which a transplanted s should be found. With none it pays
+# to have the same s in all target cells, which is found with any certainty (docs/defaults.md).
+TRANSPLANT_TOLERANCE = 0.005
 _IN_TURN = Branches()
 
 
@@ -228,7 +231,8 @@ class ContrastiveVAEModule(LatentModule):
         moved = self._moved(host, salient, background[hosts].detach())
         with self._evaluating(self.salient_encoder):
             mean, variance = self.salient_encoder(self.likelihood.encoder_input(moved), covariates)
-        return objective.surprise(salient, mean, variance).mean()
+        surprise = objective.surprise(salient, mean, variance, tolerance=TRANSPLANT_TOLERANCE)
+        return surprise.mean()
 
     @torch.no_grad()
     def _moved(self, tensors: dict[str, Tensor], salient: Tensor, background: Tensor) -> Tensor:

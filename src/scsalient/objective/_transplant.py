@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def surprise(value: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+def surprise(value: Tensor, mean: Tensor, variance: Tensor, *, tolerance: float = 0.0) -> Tensor:
     r"""Negative log density of a known latent under a diagonal Gaussian posterior.
 
     With background cells that were given the effect of a known ``s``, this is the loss of the
@@ -21,9 +21,13 @@ def surprise(value: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
         Latents that the posterior should find, shape ``(n_rows, n_latent)``.
     mean, variance
         Mean and variance of the posterior, of the same shape.
+    tolerance
+        Variance that is added to that of the posterior: how precisely the latent needs to be
+        found. A posterior that is much more certain gains nothing.
 
     Returns
     -------
     One value per row in nats, up to a constant, shape ``(n_rows,)``.
     """
-    return 0.5 * ((value - mean).square() / variance + variance.log()).sum(-1)
+    tolerated = variance + tolerance
+    return 0.5 * ((value - mean).square() / tolerated + tolerated.log()).sum(-1)

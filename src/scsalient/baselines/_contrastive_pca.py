@@ -212,34 +212,16 @@ def contrastive_pca(
     background_cells = data[in_background]
     _, background_cov = _moments(background_cells)
 
-    if len(alphas) == 1:
-        scores = np.array([np.nan])
-        best = 0
-    else:
+    scores = np.full(len(alphas), np.nan)
+    best = 0
+    if len(alphas) > 1:
         rng = generator(seed, "contrastive PCA")
-        scored_target = _sample(target_cells, rng) - mean
-        scored_background = _sample(background_cells, rng) - mean
-        scores = np.empty(len(alphas))
+        scored = [_sample(cells, rng) - mean for cells in (target_cells, background_cells)]
         for i, candidate in enumerate(alphas):
             axes = _components(target_cov, background_cov, candidate, n_components).loadings
-            scores[i] = _cluster_score(
-                scored_target @ axes, n_clusters, seed, min_share=_MIN_CLUSTER_SHARE
-            )
-            if not np.isnan(scores[i]):
-                shared = _cluster_score(scored_background @ axes, n_clusters, seed)
-                scores[i] -= 0.0 if np.isnan(shared) else shared
-        # Without any split into real clusters, the ordinary PCA or the mildest contrast
-        best = int(np.argmin(alphas)) if np.isnan(scores).all() else int(np.nanargmax(scores))
-        n_split = int(np.isfinite(scores).sum())
-        if n_split < len(scores) / 2:
-            warnings.warn(
-                f"With {len(scores) - n_split} of {len(scores)} contrasts, clusters of the target "
-                f"cells are smaller than {_MIN_CLUSTER_SHARE:.0%}, as a few outlying cells make "
-                f"them, so that alpha = {alphas[best]:.3g} was chosen among {n_split}. Look for "
-                "outliers, or pass an `alpha`.",
-                UserWarning,
-                stacklevel=2,
-            )
+            target_scored, background_scored = (cells @ axes for cells in scored)
+            scores[i] = _contrast_score(target_scored, background_scored, n_clusters, seed)
+        best = _best(alphas, scores, stacklevel=3)
     components = _components(target_cov, background_cov, alphas[best], n_components)
 
     embedding = np.empty((adata.n_obs, n_components), dtype=np.float32)
@@ -270,6 +252,34 @@ def contrastive_pca(
             "n_target": int(in_target.sum()),
         },
     }
+
+
+def _contrast_score(
+    target: np.ndarray, background: np.ndarray, n_clusters: int, seed: int
+) -> float:
+    """Silhouette of a split of the target cells beyond that of the background cells."""
+    score = _cluster_score(target, n_clusters, seed, min_share=_MIN_CLUSTER_SHARE)
+    if np.isnan(score):
+        return score
+    shared = _cluster_score(background, n_clusters, seed)
+    return score if np.isnan(shared) else score - shared
+
+
+def _best(alphas: np.ndarray, scores: np.ndarray, *, stacklevel: int) -> int:
+    """Position of the best score, with a warning where few candidates have one."""
+    # Without any split into real clusters, the ordinary PCA or the mildest contrast
+    best = int(np.argmin(alphas)) if np.isnan(scores).all() else int(np.nanargmax(scores))
+    n_split = int(np.isfinite(scores).sum())
+    if n_split < len(scores) / 2:
+        warnings.warn(
+            f"With {len(scores) - n_split} of {len(scores)} contrasts, clusters of the target "
+            f"cells are smaller than {_MIN_CLUSTER_SHARE:.0%}, as a few outlying cells make "
+            f"them, so that alpha = {alphas[best]:.3g} was chosen among {n_split}. Look for "
+            "outliers, or pass an `alpha`.",
+            UserWarning,
+            stacklevel=stacklevel,
+        )
+    return best
 
 
 def _uses_column(adata: AnnData, use_highly_variable: bool | None) -> bool:

@@ -18,8 +18,6 @@ class Preset:
 
     Attributes
     ----------
-    name
-        Name in the tables.
     model
         Arguments of :class:`~scsalient.ContrastiveVAE`; those that
         :class:`~scsalient.StandardVAE` knows are its arguments too.
@@ -27,7 +25,6 @@ class Preset:
         Arguments of ``train``.
     """
 
-    name: str
     model: dict[str, Any] = field(default_factory=dict)
     train: dict[str, Any] = field(default_factory=dict)
 
@@ -58,7 +55,6 @@ PRESETS = {
     # Paper sec. 4.2, app. C and E. It tells no length of training: ours is taken for both. Squared
     # error is a Gaussian of fixed variance, and nothing is held out, warmed up or averaged.
     PAPER: Preset(
-        PAPER,
         model={
             "n_hidden": 128,
             "n_layers": 1,
@@ -80,7 +76,7 @@ PRESETS = {
             "plan_kwargs": {"lr": 1e-3, "kl_warmup": 0.0, "weight_averaging": 0.0},
         },
     ),
-    DEFAULT: Preset(DEFAULT),
+    DEFAULT: Preset(),
 }
 
 

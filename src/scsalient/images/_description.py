@@ -39,11 +39,6 @@ class ImageDescription:
         return int(np.prod(self.shape))
 
     @property
-    def n_channels(self) -> int:
-        """Channels; 1 for images without a channel axis."""
-        return self.shape[2] if len(self.shape) == 3 else 1
-
-    @property
     def scale(self) -> float:
         """Largest value that counts as one in a model: 255 for a range of 0 to 255, else 1."""
         return _EIGHT_BIT[1] if self.value_range == _EIGHT_BIT else 1.0

@@ -129,6 +129,20 @@ continuous_covariate_keys
             As in :meth:`ContrastiveVAE.setup_anndata`.
         **kwargs
             For scvi-tools, when it loads a model.
+
+        Raises
+        ------
+        KeyError
+            When a column or layer is missing.
+        TypeError
+            When ``adata`` is not an AnnData, its values are not numeric, or an argument is of the
+            wrong type.
+        ValueError
+            When a column has missing values.
+
+        Returns
+        -------
+        `None`. Writes scvi-tools' registration columns, ``.obs["_scvi_..."]``.
         """
         categorical_covariate_keys = as_list(categorical_covariate_keys)
         continuous_covariate_keys = as_list(continuous_covariate_keys)
@@ -171,6 +185,11 @@ continuous_covariate_keys
         Returns
         -------
         As there, shape ``(n_cells, n_latent)``.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            As there.
         """
         return self._latent(
             adata,
@@ -195,6 +214,11 @@ continuous_covariate_keys
         Returns
         -------
         `None`. Writes ``.obsm["X_vae"]``, shape ``(n_cells, n_latent)``.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            As in :meth:`ContrastiveVAE.embed`.
         """
         adata = self._validated(adata)
         adata.obsm[_keys.OBSM_VAE] = self.get_latent_representation(adata, batch_size=batch_size)
@@ -219,6 +243,11 @@ continuous_covariate_keys
         -------
         Expected data at each point of the grid, with its coordinates in ``.obs["latent_0"]`` and
         so on.
+
+        Raises
+        ------
+        ValueError
+            When dimensions or limits are out of range, or the model has no data.
         """
         return self._sweep(
             "background",
@@ -249,6 +278,11 @@ continuous_covariate_keys
         Returns
         -------
         New cells, shape ``(n, n_vars)``, with their latents in ``.obsm["X_vae"]``.
+
+        Raises
+        ------
+        ValueError
+            When an argument is out of range, or the model has no data.
         """
         return self._generate(
             n,

@@ -192,60 +192,27 @@ class TrainingMixin(LatentModel):
         check_flag("early_stopping", early_stopping)
         check_flag("shuffle_set_split", shuffle_set_split)
         check_trainer_arguments(trainer_kwargs, ours=inspect.signature(self.train).parameters)
-        # Lightning takes no numbers of NumPy
-        trainer_kwargs = {
-            name: value.item() if isinstance(value, np.generic) else value
-            for name, value in trainer_kwargs.items()
-        }
-        precision = trainer_kwargs.get("precision")
-        if precision is not None and str(precision) not in _PRECISIONS:
-            msg = f"`precision` should be one of {list(_PRECISIONS)}, found {precision!r}."
-            raise ValueError(msg)
+        trainer_kwargs = _checked_precision(trainer_kwargs)
         # As they were registered for this model, and as they are now
         self._check_data(self._validated(None, new_categories=True))
         datasplitter_kwargs = {} if datasplitter_kwargs is None else datasplitter_kwargs
-        check_names("datasplitter_kwargs", datasplitter_kwargs, _SPLITTER_ARGUMENTS)
-        splitter_kwargs: dict[str, Any] = {"steps_at_once": self._training_plan_cls.steps_at_once}
-        splitter_kwargs |= datasplitter_kwargs
-        groups = self._groups()
-        strata, categories = self._strata(balance_keys, groups)
-        splitter = RoleDataSplitter(
-            self.adata_manager,
-            groups,
+        splitter = self._splitter(
+            datasplitter_kwargs,
+            balance_keys,
             train_size=train_size,
             validation_size=validation_size,
             shuffle_set_split=shuffle_set_split,
             batch_size=batch_size,
-            strata=strata,
-            **splitter_kwargs,
         )
-        n_train = {name: len(cells) for name, cells in splitter.train_idx_of.items()}
-        for name, n in n_train.items():
-            if n < _FEW_CELLS <= len(groups[name]):
-                msg = (
-                    f"Only {n} {name} cells to train on: too few to learn from. Raise `train_size`."
-                )
-                warnings.warn(msg, UserWarning, stacklevel=settings.warnings_stacklevel)
-        self._warn_of_unseen_categories(splitter.train_idx)
-        if strata is not None:
-            _check_strata(strata, categories, splitter.train_idx_of)
-        if splitter.steps_at_once > self._training_plan_cls.steps_at_once == 1:
-            msg = (
-                f"`steps_at_once` should be 1 for {type(self).__name__}, found "
-                f"{splitter.steps_at_once}."
+        if splitter.n_val == 0:
+            _check_needs_no_validation(
+                {
+                    "early_stopping=True` watches the ELBO of": early_stopping,
+                    "silhouette_key` is looked at along with": silhouette_key is not None,
+                    "reduce_lr_on_plateau` watches a term of": _watches_validation(plan_kwargs),
+                },
+                _no_validation(datasplitter_kwargs, train_size, validation_size),
             )
-            raise ValueError(msg)
-        for argument, wanted in (
-            ("early_stopping=True` watches the ELBO of", early_stopping),
-            ("silhouette_key` is looked at along with", silhouette_key is not None),
-            ("reduce_lr_on_plateau` watches a term of", _watches_validation(plan_kwargs)),
-        ):
-            if wanted and splitter.n_val == 0:
-                msg = (
-                    f"`{argument} validation cells, found none with "
-                    f"{_no_validation(datasplitter_kwargs, train_size, validation_size)}"
-                )
-                raise ValueError(msg)
         check_plan_arguments(self._training_plan_cls, {} if plan_kwargs is None else plan_kwargs)
         # scvi-tools asks cuDNN to try out algorithms; fixed ones keep runs reproducible.
         trainer_kwargs.setdefault("benchmark", False)
@@ -260,7 +227,8 @@ class TrainingMixin(LatentModel):
             callbacks.append(ResumableCheckpoint(checkpoint_path))
         trainer_kwargs["callbacks"] = callbacks
         # The groups are named from the target on
-        n_passes = max(n_train.values()) / next(iter(n_train.values()))
+        n_train = [len(cells) for cells in splitter.train_idx_of.values()]
+        n_passes = max(n_train) / n_train[0]
         # With a strategy for several devices scvi-tools passes the history on in a file.
         plan = self._training_plan_cls(self.module, **(plan_kwargs or {}))
         _clip_in_plan(plan, trainer_kwargs)
@@ -280,22 +248,59 @@ class TrainingMixin(LatentModel):
             if max_epochs is None and runner.trainer.world_size > 1:
                 n_steps = math.ceil(splitter.n_steps_per_epoch / runner.trainer.world_size)
                 runner.trainer.fit_loop.max_epochs = default_max_epochs(n_steps, n_passes)
-            before = self._what_training_changes()
-            self._remember_split(splitter, before["categories_"])
-            # After an earlier training the networks are in the mode of evaluation
-            self.module.train()
-            try:
-                runner()
-            except BaseException:
-                if not runner.trainer.global_step:
-                    # Nothing was trained on these cells, though a checkpoint may have been read
-                    self._restore(before)
-                raise
-            finally:
-                self.module.eval()
-            # A checkpoint has a split of its own
-            self._remember_split(splitter, before["categories_"])
+            self._run(runner, splitter)
         self._check_not_diverged(runner.trainer)
+
+    def _run(self, runner: InterruptibleTrainRunner, splitter: RoleDataSplitter) -> None:
+        """Train; where it fails before the first step, the model is as it was."""
+        before = self._what_training_changes()
+        self._remember_split(splitter, before["categories_"])
+        # After an earlier training the networks are in the mode of evaluation
+        self.module.train()
+        try:
+            runner()
+        except BaseException:
+            if not runner.trainer.global_step:
+                # Nothing was trained on these cells, though a checkpoint may have been read
+                self._restore(before)
+            raise
+        finally:
+            self.module.eval()
+        # A checkpoint has a split of its own
+        self._remember_split(splitter, before["categories_"])
+
+    def _splitter(
+        self, arguments: dict[str, Any], balance_keys: str | Sequence[str] | None, **kwargs: Any
+    ) -> RoleDataSplitter:
+        """Split of the cells of each group, with a warning of what will not be learned from it."""
+        check_names("datasplitter_kwargs", arguments, _SPLITTER_ARGUMENTS)
+        steps_at_once = self._training_plan_cls.steps_at_once
+        groups = self._groups()
+        strata, categories = self._strata(balance_keys, groups)
+        splitter = RoleDataSplitter(
+            self.adata_manager,
+            groups,
+            strata=strata,
+            **({"steps_at_once": steps_at_once} | arguments | kwargs),
+        )
+        if splitter.steps_at_once > steps_at_once == 1:
+            msg = (
+                f"`steps_at_once` should be 1 for {type(self).__name__}, found "
+                f"{splitter.steps_at_once}."
+            )
+            raise ValueError(msg)
+        stacklevel = settings.warnings_stacklevel + 1
+        for name, cells in splitter.train_idx_of.items():
+            if len(cells) < _FEW_CELLS <= len(groups[name]):
+                msg = (
+                    f"Only {len(cells)} {name} cells to train on: too few to learn from. Raise "
+                    "`train_size`."
+                )
+                warnings.warn(msg, UserWarning, stacklevel=stacklevel)
+        self._warn_of_unseen_categories(splitter.train_idx, stacklevel=stacklevel + 1)
+        if strata is not None:
+            _check_strata(strata, categories, splitter.train_idx_of, stacklevel=stacklevel + 1)
+        return splitter
 
     def _strata(
         self, keys: str | Sequence[str] | None, groups: Mapping[str, np.ndarray]
@@ -333,7 +338,7 @@ class TrainingMixin(LatentModel):
             codes = self._category_codes(field)[splitter.train_idx, i]
             self.categories_[field][i] = sorted({*seen[field][i], *np.unique(codes).tolist()})
 
-    def _warn_of_unseen_categories(self, train_idx: np.ndarray) -> None:
+    def _warn_of_unseen_categories(self, train_idx: np.ndarray, *, stacklevel: int) -> None:
         """Warn of batches and categories of covariates of which no cell is trained on."""
         for field, i, key, categories in registered_categories(self.registry):
             codes = self._category_codes(field)[:, i]
@@ -344,7 +349,7 @@ class TrainingMixin(LatentModel):
                     f"{unseen}: latents and evidence of their cells are arbitrary. Train on some "
                     "of them, or do not register the column."
                 )
-                warnings.warn(msg, UserWarning, stacklevel=settings.warnings_stacklevel + 1)
+                warnings.warn(msg, UserWarning, stacklevel=stacklevel)
 
     def _silhouette_monitor(self, key: str) -> SilhouetteMonitor:
         column = column_of(self.adata, "silhouette_key", key)
@@ -382,6 +387,25 @@ class TrainingMixin(LatentModel):
                 "`plan_kwargs={'lr': 1e-4}`, or look for extreme values in the data."
             )
             raise RuntimeError(msg)
+
+
+def _checked_precision(trainer_kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of the trainer, without numbers of NumPy, which Lightning does not take."""
+    precision = trainer_kwargs.get("precision")
+    if precision is not None and str(precision) not in _PRECISIONS:
+        msg = f"`precision` should be one of {list(_PRECISIONS)}, found {precision!r}."
+        raise ValueError(msg)
+    return {
+        name: value.item() if isinstance(value, np.generic) else value
+        for name, value in trainer_kwargs.items()
+    }
+
+
+def _check_needs_no_validation(wanted: Mapping[str, bool], why: str) -> None:
+    for argument, is_wanted in wanted.items():
+        if is_wanted:
+            msg = f"`{argument} validation cells, found none with {why}"
+            raise ValueError(msg)
 
 
 def _no_validation(splitter_kwargs: Any, train_size: Any, validation_size: Any) -> str:
@@ -428,7 +452,11 @@ def _watches_validation(plan_kwargs: Any) -> bool:
 
 
 def _check_strata(
-    strata: np.ndarray, categories: list[Any], train_idx_of: Mapping[str, np.ndarray]
+    strata: np.ndarray,
+    categories: list[Any],
+    train_idx_of: Mapping[str, np.ndarray],
+    *,
+    stacklevel: int,
 ) -> None:
     """Refuse strata that no two groups share, and warn of those that one of them lacks."""
     has = {name: set(strata[cells].tolist()) for name, cells in train_idx_of.items()}
@@ -450,4 +478,4 @@ def _check_strata(
             f"`balance_keys` has categories that one group lacks: {' and '.join(found)} to train "
             "on. They keep their share in the other group, and differ between the groups."
         )
-        warnings.warn(msg, UserWarning, stacklevel=settings.warnings_stacklevel + 1)
+        warnings.warn(msg, UserWarning, stacklevel=stacklevel)

@@ -86,7 +86,7 @@ def test_digits_on_grass_by_all_methods(tmp_path, monkeypatch):
         "cVAE, paper",
         "cVAE without biases, paper",
         "cVAE, default",
-        "cVAE of 10, default",
+        "cVAE of 10, larger",
     ]
     by_method = table.set_index("method")
     assert table["silhouette"].between(-1, 1).all()

@@ -31,8 +31,8 @@ def with_response():
     return make_trained(make_counts(300, 300, 20), **LONG)
 
 
-def _evidence(target_gains, background_gains, p_value):
-    n = len(target_gains), len(background_gains)
+def _evidence(target_gains, background_gains, p_value, n_exchangeable=None):
+    n = n_exchangeable or (len(target_gains), len(background_gains))
     return SalientEvidence(
         target_gains, background_gains, p_value, 0.01, n_exchangeable=n, smallest_p_value=1e-4
     )
@@ -241,6 +241,19 @@ def test_one_exchangeable_target_cell_tells_nothing():
     assert not one.found
     assert "1 target and 60 background cells" in one.verdict
     assert "p is at least 0.016" in one.verdict
+
+
+@pytest.mark.parametrize(
+    ("n_exchangeable", "cells"),
+    [
+        ((30, 25), "30 of 40 and 25 cells"),
+        ((40, 25), "40 and 25 cells"),
+        ((0, 0), "40 and 25 cells"),
+    ],
+)
+def test_the_cells_of_the_means_are_told(n_exchangeable, cells):
+    evidence = _evidence(np.ones(40), np.zeros(25), 0.001, n_exchangeable)
+    assert f"; {cells}, p = 0.001." in str(evidence)
 
 
 def test_other_cells_are_held_out_as_a_whole(with_response):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -61,9 +60,6 @@ def run_reproduce(
     experiment = EXPERIMENTS[name]
     options: dict[str, Any] = {}
     if data is not None:
-        if "data" not in inspect.signature(experiment.run).parameters:
-            msg = f"`--data` has no use for {name!r}, which needs no files. Leave it out."
-            raise ValueError(msg)
         if not data.is_dir():
             msg = f"`--data` should be a folder, found nothing at {str(data)!r}."
             raise NotADirectoryError(msg)

@@ -90,9 +90,9 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
         encoder has, the background encoder only with ``"gaussian"``.
     gaussian_variance
         Variance of ``"gaussian"``: learned for each variable, or fixed at 1 (squared error, as
-        in the paper). It starts at 1 and follows slowly, with the learning rate of the networks:
-        the weights of the other terms were chosen so, and a default training ends well above the
-        variance that is left.
+        in the paper). The learned one starts at 1 and falls slowly: after a default training it
+        is still larger than what the means leave unexplained, so that draws of :meth:`generate`
+        are too noisy. Take ``give_mean=True`` there, or train for longer.
     discriminator
         Classifier behind the total correlation term. ``"logistic"`` is the paper's, which
         cannot see any dependence; it is there to reproduce the paper.
@@ -321,8 +321,9 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
         Warns
         -----
         UserWarning
-            When the batch or a covariate coincides with the condition, or a group has fewer than
-            20 cells.
+            When the batch or a covariate coincides with the condition, the mean of a continuous
+            covariate differs by more than a standard deviation between the groups, or a group has
+            fewer than 20 cells.
 
         Returns
         -------
@@ -594,7 +595,9 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
         Parameters
         ----------
         dims
-            Salient dimensions to vary; the others stay at zero. `None` for the first two.
+            Salient dimensions to vary, counted from 0 as in ``.obs["salient_0"]``; the others stay
+            at zero. `None` for the first two. Figures of :func:`scsalient.pl.salient` count from 1:
+            ``dims=[0]`` is their axis ``salient1``.
         limits
             First and last value of each dimension, in standard deviations of the prior.
         n_steps

@@ -125,10 +125,15 @@ class SalientEvidence:
     def __str__(self) -> str:
         if not min(len(self.target_gains), len(self.background_gains)):
             return self.verdict
+        gains = (self.target_gains, self.background_gains)
+        n_target, n_background = (
+            f"{n} of {len(of_role)}" if 0 < n < len(of_role) else f"{len(of_role)}"
+            for n, of_role in zip(self.n_exchangeable, gains, strict=True)
+        )
         return (
             f"{self.verdict} (Gain from the salient latents on held-out cells: "
             f"{self.target_gain:.2f} nats per target cell, {self.background_gain:.2f} per "
-            f"background cell; {len(self.target_gains)} and {len(self.background_gains)} cells, "
+            f"background cell; {n_target} and {n_background} cells, "
             f"p = {self.p_value:.2g}.)"
         )
 
@@ -204,7 +209,8 @@ class EvidenceMixin(LatentModel):
             Mean gain in nats of the held-out target and background cells that can be exchanged,
             each batch weighed as among the target cells.
         ``target_gains``, ``background_gains``
-            Gain of each of these cells, shapes ``(n_target,)`` and ``(n_background,)``.
+            Gain of every held-out cell, those that cannot be exchanged too, shapes
+            ``(n_target,)`` and ``(n_background,)``.
         ``enough_cells``
             Whether at least 20 held-out cells of each role can be exchanged, and enough for a
             p-value as small as ``level``.

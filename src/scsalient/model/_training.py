@@ -96,7 +96,8 @@ class TrainingMixin(LatentModel):
     ) -> None:
         """Train the model.
 
-        One epoch shows every cell of the larger group once. All schedules count in fractions of
+        One epoch shows every cell of the larger group once (with ``balance_keys`` as many cells,
+        some of them more often and some not at all). All schedules count in fractions of
         ``max_epochs``. Ctrl-C ends training and keeps what the model has learned so far.
 
         Parameters
@@ -118,7 +119,7 @@ class TrainingMixin(LatentModel):
         shuffle_set_split
             Whether to shuffle before the split.
         batch_size
-            Cells **of each group** in a minibatch, on each device.
+            Cells **of each group** in a minibatch, on each device; all of a group that has fewer.
         early_stopping
             Whether to stop when the ELBO of the validation cells no longer improves; see
             :class:`scvi.train.Trainer` for its settings.

@@ -49,7 +49,8 @@ def salient(
         Column or columns of ``.obs``, or genes; `None` for a panel without colours.
     components
         Dimensions to draw, counted from 1: two for a scatter, one for a strip for each category.
-        `None` for the first two, or the only one.
+        `None` for the first two, or the only one. Component 1 is dimension 0 of
+        :meth:`scsalient.ContrastiveVAE.sweep`.
     cells
         ``"target"`` draws the target cells only; ``"contrast"`` also draws the background cells,
         in grey behind them, to show what no response looks like, and target cells without a

@@ -52,6 +52,11 @@ setup = {"continuous_covariate_keys": ["number"]}
 resting = make_model(adata.copy(), setup=setup, tc_weight=0.0, use_batch_norm=True)
 seen = train(resting, 1, batch_size=7, check_val_every_n_epoch=1, **DEVICES)
 
+# A kind of cell that makes a fifth of the target and two thirds of the background
+adata.obs["kind"] = np.isin(np.arange(adata.n_obs), [*range(20), *range(101, 152)]).astype(str)
+balanced = make_model(adata.copy(), setup=setup)
+drawn = train(balanced, 2, batch_size=7, balance_keys="kind", **DEVICES)
+
 StandardVAE.setup_anndata(adata, **setup)
 train(StandardVAE(adata, n_latent=2, n_hidden=8), 1, batch_size=16, **DEVICES)
 
@@ -64,6 +69,7 @@ rank = int(os.environ.get("LOCAL_RANK", 0))
 found = {
     "train": seen.train,
     "validation": seen.validation,
+    "balanced": drawn.train,
     "parameters": sum(p.detach().double().sum().item() for p in model.module.parameters()),
     "discriminator": sum(
         p.detach().double().abs().sum().item() for p in model.module.discriminator.parameters()
@@ -102,6 +108,19 @@ def test_two_devices_share_the_cells_out(ranks):
         assert sorted(target) == sorted(set(target))
         assert len(target) == n_target
         assert len(set(background)) == n_background
+
+
+@pytest.mark.slow
+def test_two_devices_draw_kinds_of_cells_in_the_same_shares(ranks):
+    parts = [rank["balanced"] for rank in ranks]
+    assert len(parts[0]) == len(parts[1])
+    cells = np.concatenate([cells for part in parts for cells in part])
+    target, background = cells[cells < 101], cells[cells >= 101]
+    assert len(target) == 2 * 90
+    # The geometric mean of a fifth and two thirds, as far as 90 and 69 cells allow it
+    for of_kind in (target < 20, background < 152):
+        assert of_kind.mean() == pytest.approx(0.41, abs=0.04)
+    assert len(set(target)) > 0.8 * 90
 
 
 @pytest.mark.slow

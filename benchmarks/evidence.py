@@ -19,6 +19,7 @@ import torch
 from _common import CONTROL, QUIET, TREATED, kang_cells, parser, quiet, report
 
 import scsalient as sal
+from scsalient.experiments._fitting import forget
 from scsalient.experiments._trials import COLUMN_KEY, run_trials, trial_key
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ def trial(
         if len(np.unique(label)) == 2:
             latent = model.get_latent_representation(indices=target)
             found["silhouette"] = sal.metrics.silhouette(latent, label)
+    forget(model)
     return found
 
 

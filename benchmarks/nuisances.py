@@ -22,6 +22,7 @@ from anndata import AnnData
 from scipy import sparse
 
 import scsalient as sal
+from scsalient.experiments._fitting import forget
 from scsalient.experiments._trials import COLUMN_KEY, run_trials, trial_key
 
 if TYPE_CHECKING:
@@ -188,6 +189,7 @@ def trial(
     plain, within = model.evidence(), model.evidence(within=settings["within"])
     target = (adata.obs["condition"] == TREATED).to_numpy()
     latent = model.get_latent_representation(indices=target)
+    forget(model)
     labels = adata.obs.loc[target, "response"]
     return {
         "found": float(plain.found),

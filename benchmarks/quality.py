@@ -23,6 +23,7 @@ import torch
 from _common import QUIET, kang_cells, parser, quiet, report
 
 import scsalient as sal
+from scsalient.experiments._fitting import forget
 from scsalient.experiments._rna_seq import _LAYER_LOG, _prepared
 from scsalient.experiments._trials import COLUMN_KEY, run_trials, trial_key
 
@@ -110,9 +111,11 @@ def contrastive(task: Task, settings: Mapping[str, Any], **train: Any) -> Latent
     )
     model.train(**train)
     cells = np.flatnonzero(task.is_target)
-    return Latents(
+    found = Latents(
         *(model.get_latent_representation(indices=cells, kind=k) for k in ("salient", "background"))
     )
+    forget(model)
+    return found
 
 
 def standard(task: Task, settings: Mapping[str, Any], **train: Any) -> Latents:
@@ -122,7 +125,9 @@ def standard(task: Task, settings: Mapping[str, Any], **train: Any) -> Latents:
     sal.StandardVAE.setup_anndata(adata, layer=layer, batch_key=task.batch)
     model = sal.StandardVAE(adata, n_latent=settings["n_salient"], likelihood=likelihood)
     model.train(**train)
-    return Latents(model.get_latent_representation())
+    found = Latents(model.get_latent_representation())
+    forget(model)
+    return found
 
 
 def contrastive_pca(task: Task, settings: Mapping[str, Any], **train: Any) -> Latents:
@@ -154,6 +159,7 @@ def scvi_model(task: Task, settings: Mapping[str, Any], **train: Any) -> Latents
     model = scvi.model.SCVI(adata, n_latent=settings["n_salient"])
     model.train(**train)
     latent = model.get_latent_representation()
+    forget(model)
     return Latents(latent if only_target else latent[task.is_target])
 
 
@@ -168,12 +174,14 @@ def contrastive_vi(task: Task, settings: Mapping[str, Any], **train: Any) -> Lat
     model.train(
         background_indices=np.flatnonzero(~task.is_target).tolist(), target_indices=target, **train
     )
-    return Latents(
+    found = Latents(
         *(
             model.get_latent_representation(indices=target, representation_kind=kind)
             for kind in ("salient", "background")
         )
     )
+    forget(model)
+    return found
 
 
 METHODS = {

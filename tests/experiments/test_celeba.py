@@ -12,6 +12,7 @@ from scsalient.experiments import _celeba
 SMALL = {"image_size": 16, "n_target": 90, "n_background": 60, "max_epochs": 1}
 
 
+@pytest.mark.usefixtures("forgets_data")
 def test_drawn_faces_by_all_methods(tmp_path, monkeypatch):
     monkeypatch.setattr(_celeba, "_QUICK", SMALL)
     table = experiments.celeba(quick=True, output_dir=tmp_path)

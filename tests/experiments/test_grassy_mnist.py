@@ -74,6 +74,7 @@ def test_noise_changes_the_background_alone():
     assert abs(noise.std() - 1) < 4 / np.sqrt(noise.size)
 
 
+@pytest.mark.usefixtures("forgets_data")
 def test_digits_on_grass_by_all_methods(tmp_path, monkeypatch):
     monkeypatch.setattr(_grassy_mnist, "_QUICK", SMALL)
     table = experiments.grassy_mnist(quick=True, output_dir=tmp_path)
@@ -100,6 +101,7 @@ def test_digits_on_grass_by_all_methods(tmp_path, monkeypatch):
         assert is_drawn(tmp_path / f"grassy_mnist_{name}.png")
 
 
+@pytest.mark.usefixtures("forgets_data")
 def test_sensitivity_runs_what_studies_share_once(tmp_path, monkeypatch):
     monkeypatch.setattr(_sensitivity, "_QUICK", SMALL)
     monkeypatch.setattr(_sensitivity, "_QUICK_SIZES", (1, 2))

@@ -38,6 +38,7 @@ def test_default_preset_is_that_of_the_model():
     assert {name: settings[name] for name in known} == {name: used[name] for name in known}
 
 
+@pytest.mark.usefixtures("forgets_data")
 def test_all_methods_side_by_side(tmp_path):
     table = experiments.rna_seq(trials=1, max_epochs=1, output_dir=tmp_path)
     assert table["method"].tolist() == METHODS

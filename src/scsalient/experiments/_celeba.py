@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 
 from scsalient import _keys, datasets, images, metrics, pl
 from scsalient.experiments._drawing import as_sweep, new_figure, save_figure
-from scsalient.experiments._fitting import fit_contrastive, fit_standard, n_epochs
+from scsalient.experiments._fitting import fit_contrastive, fit_standard, forget, n_epochs
 from scsalient.experiments._presets import DEFAULT, PAPER, PRESETS
 from scsalient.experiments._trials import check_start, fingerprint, run_trials
 
@@ -230,6 +230,7 @@ def _trial(settings: Mapping[str, Any]) -> dict[str, Any]:
             for name, latent in latents.items():
                 results[f"{factor}_{name}"] = _accuracy(latent, labels)
     results["sweep"] = np.asarray(model.sweep(**_SWEEP).X, dtype=np.float32)
+    forget(model)
     return results | {"n_epochs": n_epochs(model)}
 
 

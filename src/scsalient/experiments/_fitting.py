@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from anndata import AnnData
+    from scvi.model.base import BaseModelClass
 
 
 def fit_contrastive(
@@ -59,6 +60,14 @@ def check_trained_to_the_end(model: ContrastiveVAE | StandardVAE) -> None:
     """
     if n_epochs(model) < model.trainer.max_epochs:
         raise KeyboardInterrupt
+
+
+def forget(model: BaseModelClass) -> None:
+    """Let go of the data of a model that is no longer used.
+
+    scvi-tools keeps all data that were registered, also when neither they nor the model are used.
+    """
+    model.deregister_manager(model.adata)
 
 
 def n_epochs(model: ContrastiveVAE | StandardVAE) -> int:

@@ -10,7 +10,7 @@ from sklearn.decomposition import PCA
 
 from scsalient import _keys, metrics, pl
 from scsalient.experiments._drawing import as_sweep, new_figure, save_figure, scatter_labels
-from scsalient.experiments._fitting import n_epochs
+from scsalient.experiments._fitting import forget, n_epochs
 from scsalient.experiments._grass import (
     check_grassy_folder,
     correlation,
@@ -180,6 +180,7 @@ def _trial(settings: Mapping[str, Any]) -> dict[str, Any]:
     results["latent"] = np.asarray(latent, dtype=np.float32)
     if settings["n_salient_latent"] == 2 and "n_latent" not in settings:
         results["sweep"] = np.asarray(model.sweep(**_SWEEP).X, dtype=np.float32)
+    forget(model)
     return results | {"n_epochs": n_epochs(model)}
 
 

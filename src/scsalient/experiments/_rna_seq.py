@@ -13,7 +13,7 @@ from sklearn.utils.sparsefuncs import mean_variance_axis
 
 from scsalient import _keys, baselines, datasets, metrics, pl
 from scsalient.experiments._drawing import new_figure, save_figure, scatter_grid
-from scsalient.experiments._fitting import fit_contrastive, fit_standard, n_epochs
+from scsalient.experiments._fitting import fit_contrastive, fit_standard, forget, n_epochs
 from scsalient.experiments._presets import DEFAULT, PAPER, PRESETS
 from scsalient.experiments._trials import check_start, fingerprint, run_trials
 
@@ -168,6 +168,7 @@ def _trial(adata: AnnData, settings: Mapping[str, Any]) -> dict[str, Any]:
             known = {**settings, "n_latent": settings["n_salient_latent"]}
             standard = fit_standard(adata[target].copy(), known, layer=layer)
             latent, epochs = standard.get_latent_representation(), n_epochs(standard)
+            forget(standard)
         else:
             model = fit_contrastive(
                 adata,
@@ -179,6 +180,7 @@ def _trial(adata: AnnData, settings: Mapping[str, Any]) -> dict[str, Any]:
             latent = model.get_latent_representation(indices=target, kind="salient")
             background_latent = model.get_latent_representation(indices=target, kind="background")
             epochs = n_epochs(model)
+            forget(model)
     labels = adata.obs.loc[target]
     results = {
         "silhouette": metrics.silhouette(latent, labels[response].astype(str)),
@@ -217,6 +219,7 @@ def _contrastive_vi(
         )
         for kind in ("salient", "background")
     )
+    forget(model)
     return salient, background, int(model.history["reconstruction_loss_train"].shape[0])
 
 

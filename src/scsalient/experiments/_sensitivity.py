@@ -11,7 +11,7 @@ import pandas as pd
 
 from scsalient import _keys, metrics
 from scsalient.experiments._drawing import new_figure, save_figure
-from scsalient.experiments._fitting import n_epochs
+from scsalient.experiments._fitting import forget, n_epochs
 from scsalient.experiments._grass import (
     NO_DIGIT,
     check_grassy_folder,
@@ -210,6 +210,7 @@ def _trial(settings: Mapping[str, Any]) -> dict[str, Any]:
             background[is_digit], digits[is_digit]
         )
     results["silhouette"] = metrics.silhouette(latent[is_digit], digits[is_digit])
+    forget(model)
     return results | {"n_epochs": n_epochs(model)}
 
 

@@ -193,7 +193,7 @@ class TrainingMixin(LatentModel):
         check_flag("early_stopping", early_stopping)
         check_flag("shuffle_set_split", shuffle_set_split)
         check_trainer_arguments(trainer_kwargs, ours=inspect.signature(self.train).parameters)
-        trainer_kwargs = _checked_precision(trainer_kwargs)
+        trainer_kwargs = _checked_trainer_arguments(trainer_kwargs)
         # As they were registered for this model, and as they are now
         self._check_data(self._validated(None, new_categories=True))
         datasplitter_kwargs = {} if datasplitter_kwargs is None else datasplitter_kwargs
@@ -390,7 +390,7 @@ class TrainingMixin(LatentModel):
             raise RuntimeError(msg)
 
 
-def _checked_precision(trainer_kwargs: dict[str, Any]) -> dict[str, Any]:
+def _checked_trainer_arguments(trainer_kwargs: dict[str, Any]) -> dict[str, Any]:
     """Arguments of the trainer, without numbers of NumPy, which Lightning does not take."""
     precision = trainer_kwargs.get("precision")
     if precision is not None and str(precision) not in _PRECISIONS:

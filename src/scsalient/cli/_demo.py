@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import scanpy as sc
 import scvi
-import torch
 import typer
 from matplotlib.figure import Figure
 from rich.console import Console
@@ -26,7 +25,6 @@ from scsalient.experiments._fitting import check_trained_to_the_end
 from scsalient.model import ContrastiveVAE, StandardVAE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from anndata import AnnData
@@ -83,7 +81,9 @@ def run_demo(output_dir: Path, *, seed: int, max_epochs: int | None) -> None:
         raise NotADirectoryError(msg)
     output_dir.mkdir(parents=True, exist_ok=True)
     check_writable(output_dir)
-    with quiet(), _one_thread():
+    # Data this small gain nothing from more threads, which wait for each other for minutes where
+    # another programme keeps a core busy; PyTorch's are among those limited
+    with quiet(), threadpool_limits(1):
         adata = datasets.pbmc_response(seed=seed)
         target = (adata.obs[_keys.OBS_CONDITION] != _CONTROL).to_numpy()
         typer.echo(
@@ -102,21 +102,6 @@ def run_demo(output_dir: Path, *, seed: int, max_epochs: int | None) -> None:
     typer.echo(f"Data:   {h5ad}")
     typer.echo(f"Figure: {png}")
     typer.echo(f"All done in {time.monotonic() - started:.0f} s")
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Data this small gain nothing from more threads, which wait for each other on a busy machine.
-
-    Beside one other programme on two cores the demo took minutes instead of half of one.
-    """
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with threadpool_limits(1):
-            yield
-    finally:
-        torch.set_num_threads(n_threads)
 
 
 def _embed(adata: AnnData, target: np.ndarray, *, seed: int, max_epochs: int | None) -> None:

@@ -46,8 +46,6 @@ _FEW_CELLS = 10
 _SPLITTER_ARGUMENTS = ("storage", "steps_at_once", "external_indexing")
 # Which cells were trained on; by the names that scvi-tools saves
 _OF_THE_SPLIT = ("cells_", "train_indices", "validation_indices", "test_indices")
-# Weights stay in single precision
-_PRECISIONS = ("32-true", "32", "16-mixed", "bf16-mixed")
 
 
 def default_max_epochs(n_steps_per_epoch: int, n_passes: float = 1.0) -> int:
@@ -193,7 +191,11 @@ class TrainingMixin(LatentModel):
         check_flag("early_stopping", early_stopping)
         check_flag("shuffle_set_split", shuffle_set_split)
         check_trainer_arguments(trainer_kwargs, ours=inspect.signature(self.train).parameters)
-        trainer_kwargs = _checked_trainer_arguments(trainer_kwargs)
+        # Lightning takes no numbers of NumPy
+        trainer_kwargs = {
+            name: value.item() if isinstance(value, np.generic) else value
+            for name, value in trainer_kwargs.items()
+        }
         # As they were registered for this model, and as they are now
         self._check_data(self._validated(None, new_categories=True))
         datasplitter_kwargs = {} if datasplitter_kwargs is None else datasplitter_kwargs
@@ -388,18 +390,6 @@ class TrainingMixin(LatentModel):
                 "`plan_kwargs={'lr': 1e-4}`, or look for extreme values in the data."
             )
             raise RuntimeError(msg)
-
-
-def _checked_trainer_arguments(trainer_kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Arguments of the trainer, without numbers of NumPy, which Lightning does not take."""
-    precision = trainer_kwargs.get("precision")
-    if precision is not None and str(precision) not in _PRECISIONS:
-        msg = f"`precision` should be one of {list(_PRECISIONS)}, found {precision!r}."
-        raise ValueError(msg)
-    return {
-        name: value.item() if isinstance(value, np.generic) else value
-        for name, value in trainer_kwargs.items()
-    }
 
 
 def _check_needs_no_validation(wanted: Mapping[str, bool], why: str) -> None:

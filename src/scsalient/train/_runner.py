@@ -17,6 +17,9 @@ from scsalient._wording import counted, did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+# Weights stay in single precision
+_PRECISIONS = ("32-true", "32", "16-mixed", "bf16-mixed")
+
 
 class InterruptibleTrainRunner(TrainRunner):
     """Train runner that keeps the model trained so far when the user presses Ctrl-C.
@@ -84,7 +87,7 @@ def check_trainer_arguments(arguments: dict[str, Any], *, ours: Iterable[str]) -
     TypeError
         When neither trainer has one of them.
     ValueError
-        When a trial run is asked for, which keeps nothing.
+        When a trial run is asked for, which keeps nothing, or a precision that models do not have.
     """
     known = {"ckpt_path", "trainer_config", "save_log_on_disk"}
     for trainer in (Trainer, pl.Trainer):
@@ -103,4 +106,8 @@ def check_trainer_arguments(arguments: dict[str, Any], *, ours: Iterable[str]) -
             "`fast_dev_run` should be left out, found "
             f"{arguments['fast_dev_run']!r}: it keeps no history. Train for `max_epochs=1`."
         )
+        raise ValueError(msg)
+    precision = arguments.get("precision")
+    if precision is not None and str(precision) not in _PRECISIONS:
+        msg = f"`precision` should be one of {list(_PRECISIONS)}, found {precision!r}."
         raise ValueError(msg)

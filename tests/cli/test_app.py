@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -65,6 +66,14 @@ def test_help_speaks_of_values_and_not_of_types(command):
     options = run(command, "--help").stdout.split("Options:")[1]
     assert "<" not in options.replace("<=", "")
     assert " N " in options
+
+
+@pytest.mark.parametrize("command", ["fit", "demo", "reproduce"])
+def test_no_option_has_the_name_of_its_value(command):
+    # typer 0.27 would take the value's for the option's: --LAYER instead of --layer.
+    values = re.findall(r"--([a-z-]+) +([A-Z]+)", run(command, "--help").stdout)
+    assert ("output-dir", "DIR") in values or ("layer", "NAME") in values
+    assert [option for option, value in values if option == value.lower()] == []
 
 
 def test_help_tells_what_the_seed_of_reproduce_is():

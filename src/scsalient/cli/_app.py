@@ -81,7 +81,7 @@ def fit(
         ),
     ] = None,
     layer: Annotated[
-        str | None, typer.Option(metavar="LAYER", help="Layer with the values. [default: X]")
+        str | None, typer.Option(metavar="NAME", help="Layer with the values. [default: X]")
     ] = None,
     batch_key: Annotated[
         str | None,

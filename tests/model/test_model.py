@@ -508,11 +508,10 @@ def test_batches_without_cells_are_not_decoded():
     adata = make_counts()
     adata.obs["batch"] = pd.Categorical(adata.obs["batch"], categories=["a", "b", "gone"])
     model = make_trained(adata, setup={"batch_key": "batch"})
-    with pytest.raises(ValueError, match="`batch` should be one that the model has seen"):
+    with pytest.raises(ValueError, match="`batch` should be one of those trained on"):
         model.denoise(batch="gone")
 
 
-@pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec:FutureWarning")
 @pytest.mark.parametrize("standard", [False, True])
 def test_trained_models_can_be_pickled(standard):
     adata = make_counts()

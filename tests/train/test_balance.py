@@ -98,8 +98,6 @@ def test_data_in_a_file(typed, tmp_path):
     assert np.isfinite(model.get_latent_representation()).all()
 
 
-@pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec:FutureWarning")
-@pytest.mark.filterwarnings("ignore:.*does not have many workers:UserWarning")
 def test_a_category_that_one_group_lacks_is_named(typed):
     types = typed.obs["cell_type"].astype(str).to_numpy()
     types[:10], types[60:70] = "tumour", "stroma"

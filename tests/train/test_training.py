@@ -4,6 +4,7 @@ import gc
 import os
 import signal
 import weakref
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,10 +12,11 @@ import pytest
 import scvi
 import torch
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.plugins.precision import MixedPrecision
 
 from factories import QUIET, make_counts, make_model, make_standard, make_trained
 from scsalient import ContrastiveVAE
-from scsalient.loaders import RoleDataSplitter, RowsOnDevice
+from scsalient.loaders import RoleDataSplitter, Rows, RowsOnDevice
 from scsalient.model._training import default_max_epochs
 from scsalient.train import ContrastiveTrainingPlan
 
@@ -99,8 +101,6 @@ class _Interrupt(Callback):
             os.kill(os.getpid(), signal.SIGINT)
 
 
-@pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec:FutureWarning")
-@pytest.mark.filterwarnings("ignore:.*does not have many workers:UserWarning")
 @pytest.mark.parametrize("fewest", [{"min_epochs": 20}, {"min_steps": 10_000}])
 def test_ctrl_c_keeps_the_model(request, fewest):
     # A shell that runs the tests in the background has them ignore the signal
@@ -126,8 +126,6 @@ def test_a_handler_that_python_has_not_set_stays(monkeypatch):
     assert signal.SIGINT not in changed
 
 
-@pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec:FutureWarning")
-@pytest.mark.filterwarnings("ignore:.*does not have many workers:UserWarning")
 def test_ctrl_c_twice_goes_back_to_the_prompt(request):
     class Twice(Callback):
         def on_train_epoch_end(self, trainer, pl_module):
@@ -273,12 +271,14 @@ def test_each_device_draws_its_own_noise_after_a_checkpoint(monkeypatch):
 
     def noise(rank):
         plan = ContrastiveTrainingPlan(model.module)
-        trainer = SimpleNamespace(world_size=2, global_rank=rank, current_epoch=3, max_epochs=5)
+        trainer = SimpleNamespace(
+            world_size=2, global_rank=rank, current_epoch=3, max_epochs=5, lr_scheduler_configs=[]
+        )
         monkeypatch.setattr(ContrastiveTrainingPlan, "trainer", trainer)
         torch.manual_seed(7)
         plan.on_load_checkpoint(dict(state))
         plan.on_fit_start()
-        plan.on_train_epoch_start()
+        plan.on_train_start()
         return torch.randn(5)
 
     assert not torch.equal(noise(0), noise(1))
@@ -495,8 +495,6 @@ def test_cells_to_train_on_can_be_given():
     assert len(evidence.target_gains) + len(evidence.background_gains) == len(held_out)
 
 
-@pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec:FutureWarning")
-@pytest.mark.filterwarnings("ignore:.*does not have many workers:UserWarning")
 @pytest.mark.parametrize(
     ("setup", "named"),
     [
@@ -518,8 +516,6 @@ def test_a_donor_that_is_held_out_should_not_be_registered(setup, named):
     )
 
 
-@pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec:FutureWarning")
-@pytest.mark.filterwarnings("ignore:.*does not have many workers:UserWarning")
 def test_few_cells_to_train_on():
     with pytest.warns(UserWarning, match="Only 8 background cells"):
         model = make_model(make_counts(60, 8))
@@ -592,3 +588,146 @@ def test_gradients_are_clipped():
         make_model().train(1, gradient_clip_val=1.0, gradient_clip_algorithm="sign")
     with pytest.raises(ValueError, match="`accumulate_grad_batches` should be 1"):
         make_model().train(1, accumulate_grad_batches=2)
+
+
+@pytest.mark.parametrize("n_background", [1, 3])
+def test_terms_of_a_group_are_over_its_validation_cells(n_background):
+    # More minibatches than background cells
+    adata = make_counts(320, 40)
+    sets = [np.r_[:60, 320:350], np.r_[60:320, 350 : 350 + n_background]]
+    train = {
+        "batch_size": 4,
+        "check_val_every_n_epoch": 1,
+        "datasplitter_kwargs": {"external_indexing": sets},
+    }
+    model = make_trained(adata, max_epochs=3, train=train, likelihood="poisson")
+    logged = model.history["reconstruction_background_validation"].iloc[-1].item()
+    cells = sets[1][260:]
+    expected = model.get_reconstruction_error(indices=cells, n_samples=200)
+    assert logged == pytest.approx(expected, rel=0.1)
+
+
+def test_terms_of_a_group_without_validation_cells_are_not_logged():
+    sets = [np.r_[:40, 60:100], np.arange(40, 60)]
+    train = {"check_val_every_n_epoch": 1, "datasplitter_kwargs": {"external_indexing": sets}}
+    history = make_trained(train=train).history
+    missing = {"reconstruction_background", "background_salient", "mmd", "transplant"}
+    there = {name for name in TERMS if f"{name}_validation" in history}
+    assert there == set(TERMS) - missing
+
+
+@pytest.mark.parametrize("make", [make_model, make_standard])
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_gradients_are_clipped_in_every_precision(make, precision):
+    scvi.settings.seed = 0
+    moved = []
+    for largest in (1e-6, None):
+        model = make()
+        before = [p.detach().clone() for p in model.module.parameters()]
+        # Steps of this optimiser are in proportion to gradients
+        plan = {
+            "optimizer": "Custom",
+            "optimizer_creator": lambda p: torch.optim.SGD(p, lr=1e-3),
+            "weight_averaging": 0,
+        }
+        model.train(2, precision=precision, gradient_clip_val=largest, plan_kwargs=plan, **QUIET)
+        after = [p.detach() for p in model.module.parameters()]
+        moved.append(max(float((a - b).abs().max()) for a, b in zip(after, before, strict=True)))
+    assert moved[0] < 1e-6 < moved[1]
+
+
+@pytest.mark.parametrize("make", [make_model, make_standard])
+def test_adam_clips_in_half_precision(make):
+    model = make()
+    model.train(1, precision="bf16-mixed", gradient_clip_val=1.0, **QUIET)
+    assert model.is_trained
+
+
+def test_scaled_gradients_are_clipped_as_others_are():
+    norms = []
+
+    class Watched(torch.optim.SGD):
+        def step(self, closure=None):
+            gradients = [p.grad.flatten() for p in self.param_groups[0]["params"]]
+            norms.append(float(torch.cat(gradients).norm()))
+            super().step()
+
+    scaled = MixedPrecision("16-mixed", "cpu", scaler=torch.amp.GradScaler("cpu", init_scale=64.0))
+    plan = {"optimizer": "Custom", "optimizer_creator": lambda p: Watched(p, lr=1e-4)}
+    make_model(tc_weight=0).train(
+        3, gradient_clip_val=0.5, plugins=[scaled], plan_kwargs=plan, **QUIET
+    )
+    assert norms == pytest.approx([0.5] * 3, rel=0.01)
+
+
+class Sums(torch.optim.Adam):
+    """An optimiser that may count on the host."""
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "may"),
+    [
+        (lambda p: torch.optim.Adam(p, capturable=True), True),
+        (lambda p: torch.optim.AdamW(p, capturable=True), True),
+        (torch.optim.Adam, False),
+        (torch.optim.SGD, False),
+        (lambda p: Sums(p, capturable=True), False),
+    ],
+    ids=["adam", "adamw", "not capturable", "sgd", "another"],
+)
+def test_steps_of_optimisers_that_are_not_known_are_not_recorded(monkeypatch, optimizer, may):
+    plan = ContrastiveTrainingPlan(make_model().module)
+    trainer = SimpleNamespace(precision="32-true")
+    monkeypatch.setattr(ContrastiveTrainingPlan, "trainer", trainer)
+    monkeypatch.setattr(ContrastiveTrainingPlan, "device", torch.device("cuda"))
+    made = optimizer(plan.module.parameters())
+    monkeypatch.setattr(plan, "optimizers", lambda use_pl_optimizer: made)
+    assert plan._can_replay is may
+
+
+def rows_alive():
+    gc.collect()
+    return [kept for kept in gc.get_objects() if type(kept) is Rows]
+
+
+@pytest.mark.filterwarnings("ignore:Training will be faster:UserWarning")
+@pytest.mark.parametrize("fails", [False, True])
+def test_no_copy_of_the_data_is_left_after_training(fails):
+    class Fail(Callback):
+        def on_train_epoch_end(self, trainer, pl_module):
+            if fails:
+                msg = "as asked"
+                raise RuntimeError(msg)
+
+    adata = make_counts()
+    adata.X = adata.X.tocsc()
+    model = make_model(adata)
+    before = len(rows_alive())
+    with pytest.raises(RuntimeError, match="as asked") if fails else nullcontext():
+        model.train(2, callbacks=[Fail()], **QUIET)
+    assert len(rows_alive()) == before
+    assert all(p.grad is None for p in model.module.parameters())
+
+
+def test_names_in_the_history_are_plain_strings():
+    # Those of pandas 3 could not be read by an older one
+    history = make_trained(train={"check_val_every_n_epoch": 1}).history
+    assert {frame.columns.dtype for frame in history.values()} == {np.dtype(object)}
+
+
+def test_a_batch_that_was_held_out_was_not_seen():
+    adata = make_counts(batch=["a"] * 50 + ["b"] * 10 + ["a"] * 30 + ["b"] * 10)
+    query = adata[adata.obs["batch"] == "b"].copy()
+    is_b = (adata.obs["batch"] == "b").to_numpy()
+    sets = [np.flatnonzero(~is_b), np.flatnonzero(is_b)]
+    model = make_model(adata, setup={"batch_key": "batch"})
+    with pytest.warns(UserWarning, match=r"categories of which no cell is trained on, \['b'\]"):
+        model.train(2, datasplitter_kwargs={"external_indexing": sets}, **QUIET)
+    with pytest.raises(ValueError, match=r"trained on, \['a'\], found \['b'\]"):
+        model.get_latent_representation(query)
+    with pytest.raises(ValueError, match=r"`batch` should be one of those trained on, \['a'\]"):
+        model.generate(2, batch="b")
+    # Its own data had their warning
+    assert np.isfinite(model.get_latent_representation()).all()
+    model.train(2, train_size=0.5, **QUIET)
+    assert np.isfinite(model.get_latent_representation(query)).all()

@@ -105,6 +105,8 @@ class BatchLoader:
         """Forget the copy of the data on the device; the loader gives nothing any more."""
         self._at_hand = None
         self._rows.kept.clear()
+        # Of a CSC matrix they are a copy
+        del self._rows
 
     def __len__(self) -> int:
         """How often an epoch gives something."""

@@ -101,8 +101,10 @@ class LatentModel(BaseModelClass):
         self.module.eval()
         # Which cells it was trained on; by its name scvi-tools saves it
         self.cells_: str | None = None
-        # Codes of the batch and of each covariate that it has seen cells of, by field
+        # Codes of the batch and of each covariate that its data have or had, by field, and those
+        # of which cells were trained on
         self.categories_: dict[str, list[list[int]]] = {}
+        self.trained_categories_: dict[str, list[list[int]]] | None = None
         if self.adata is None:
             return
         check_variables(self.adata, self.registry)
@@ -206,11 +208,17 @@ class LatentModel(BaseModelClass):
                     )
         else:
             check_anndata("adata", adata, advice="Convert it first.")
-            check_query(adata, self.registry, self.categories_)
+            check_query(adata, self.registry, self._seen_categories)
             adata = self._registered(adata)
         if self.get_anndata_manager(adata, required=True).id not in self._checked_managers:
             self._check_data(adata)
         return adata
+
+    @property
+    def _seen_categories(self) -> dict[str, list[list[int]]]:
+        """Codes of the batch and of each covariate that it can be asked about, by field."""
+        trained = self.trained_categories_
+        return self.categories_ if trained is None else trained
 
     @contextmanager
     def _noting_where_to_look(self) -> Iterator[None]:

@@ -47,9 +47,10 @@ class DecodingMixin(LatentModel):
             msg = f"`batch` should be one of {categories}, found {batch!r}."
             raise ValueError(msg)
         code = categories.index(batch)
-        (seen,) = self.categories_[REGISTRY_KEYS.BATCH_KEY]
+        (seen,) = self._seen_categories[REGISTRY_KEYS.BATCH_KEY]
         if code not in seen:
-            msg = f"`batch` should be one that the model has seen cells of, found {batch!r}."
+            trained_on = [categories[i] for i in seen]
+            msg = f"`batch` should be one of those trained on, {trained_on}, found {batch!r}."
             raise ValueError(msg)
         return code
 

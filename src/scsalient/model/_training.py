@@ -16,6 +16,7 @@ from scvi import settings
 
 from scsalient._arguments import check_flag, check_integer, check_names, check_number
 from scsalient._random import generator
+from scsalient._wording import counted
 from scsalient.loaders import RoleDataSplitter, fingerprint_of_cells
 from scsalient.model._base import LatentModel
 from scsalient.model._columns import column_of, strata_of
@@ -45,7 +46,13 @@ MAX_SILHOUETTE_CELLS = 2000
 _FEW_CELLS = 10
 _SPLITTER_ARGUMENTS = ("storage", "steps_at_once", "external_indexing")
 # Which cells were trained on; by the names that scvi-tools saves
-_OF_THE_SPLIT = ("cells_", "train_indices", "validation_indices", "test_indices")
+_OF_THE_SPLIT = (
+    "cells_",
+    "trained_categories_",
+    "train_indices",
+    "validation_indices",
+    "test_indices",
+)
 
 
 def default_max_epochs(n_steps_per_epoch: int, n_passes: float = 1.0) -> int:
@@ -226,8 +233,6 @@ class TrainingMixin(LatentModel):
         if silhouette_key is not None:
             callbacks.append(self._silhouette_monitor(silhouette_key))
             trainer_kwargs.setdefault("check_val_every_n_epoch", 1)
-        if checkpoint_path is not None:
-            callbacks.append(ResumableCheckpoint(checkpoint_path))
         trainer_kwargs["callbacks"] = callbacks
         # The groups are named from the target on
         n_train = [len(cells) for cells in splitter.train_idx_of.values()]
@@ -251,13 +256,16 @@ class TrainingMixin(LatentModel):
             if max_epochs is None and runner.trainer.world_size > 1:
                 n_steps = math.ceil(splitter.n_steps_per_epoch / runner.trainer.world_size)
                 runner.trainer.fit_loop.max_epochs = default_max_epochs(n_steps, n_passes)
+            if checkpoint_path is not None:
+                # Last: what other callbacks know after an epoch belongs to its state
+                runner.trainer.callbacks.append(ResumableCheckpoint(checkpoint_path))
             self._run(runner, splitter)
         self._check_not_diverged(runner.trainer)
 
     def _run(self, runner: InterruptibleTrainRunner, splitter: RoleDataSplitter) -> None:
         """Train; where it fails before the first step, the model is as it was."""
         before = self._what_training_changes()
-        self._remember_split(splitter, before["categories_"])
+        self._remember_split(splitter, before)
         # After an earlier training the networks are in the mode of evaluation
         self.module.train()
         try:
@@ -269,8 +277,20 @@ class TrainingMixin(LatentModel):
             raise
         finally:
             self.module.eval()
+            # Which Lightning leaves out where training ended in an error
+            splitter.teardown("fit")
+            runner.training_plan.forget_steps()
+        if runner.ckpt_path is not None and not runner.training_plan.has_begun:
+            msg = (
+                f"`ckpt_path` has all {counted(runner.trainer.current_epoch, 'epoch')} that were "
+                "planned: nothing was trained. Raise `max_epochs` to go on."
+            )
+            warnings.warn(msg, UserWarning, stacklevel=settings.warnings_stacklevel)
         # A checkpoint has a split of its own
-        self._remember_split(splitter, before["categories_"])
+        self._remember_split(splitter, before)
+        for frame in self.history_.values():
+            # Strings of pandas 3 in a saved model would be nothing to an older one
+            frame.columns = frame.columns.astype(object)
 
     def _splitter(
         self, arguments: dict[str, Any], balance_keys: str | Sequence[str] | None, **kwargs: Any
@@ -331,15 +351,20 @@ class TrainingMixin(LatentModel):
         for name in _OF_THE_SPLIT:
             setattr(self, name, before[name])
 
-    def _remember_split(self, splitter: RoleDataSplitter, seen: dict[str, list[list[int]]]) -> None:
+    def _remember_split(self, splitter: RoleDataSplitter, before: Mapping[str, Any]) -> None:
         """Keep which cells are trained on, and their categories; a checkpoint has them, too."""
         self.cells_ = fingerprint_of_cells(self.adata)
         self.train_indices = splitter.train_idx
         self.validation_indices = splitter.val_idx
         self.test_indices = splitter.test_idx
+        trained = copy.deepcopy(before["trained_categories_"])
+        if trained is None:
+            trained = {field: [[] for _ in columns] for field, columns in self.categories_.items()}
         for field, i, _, _ in registered_categories(self.registry):
-            codes = self._category_codes(field)[splitter.train_idx, i]
-            self.categories_[field][i] = sorted({*seen[field][i], *np.unique(codes).tolist()})
+            codes = np.unique(self._category_codes(field)[splitter.train_idx, i]).tolist()
+            for now, then in ((self.categories_, before["categories_"]), (trained, trained)):
+                now[field][i] = sorted({*then[field][i], *codes})
+        self.trained_categories_ = trained
 
     def _warn_of_unseen_categories(self, train_idx: np.ndarray, *, stacklevel: int) -> None:
         """Warn of batches and categories of covariates of which no cell is trained on."""

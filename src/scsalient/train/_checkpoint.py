@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Checkpoint
 
 if TYPE_CHECKING:
     import os
@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     import lightning.pytorch as pl
 
 
-class ResumableCheckpoint(Callback):
+class ResumableCheckpoint(Checkpoint):
     """Write the whole state of training to one file after each epoch.
 
-    scvi-tools' own checkpoints hold the model alone, without optimisers and epoch.
+    scvi-tools' own checkpoints hold the model alone, without optimisers and epoch. By its class
+    Lightning knows that other callbacks, early stopping among them, should have had their turn.
 
     Parameters
     ----------
@@ -28,4 +29,4 @@ class ResumableCheckpoint(Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the file."""
-        trainer.save_checkpoint(self.path)
+        trainer.save_checkpoint(self.path, weights_only=False)

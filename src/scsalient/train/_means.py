@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
@@ -18,9 +18,9 @@ class RunningMeans:
     def __init__(self) -> None:
         self._names: tuple[str, ...] = ()
         self._sums: Tensor | None = None
-        self._weight = 0.0
+        self._weight: float | Tensor = 0.0
 
-    def add(self, values: dict[str, Tensor | float], *, weight: float) -> None:
+    def add(self, values: dict[str, Tensor | float], *, weight: float | Sequence[float]) -> None:
         """Count some values in.
 
         Parameters
@@ -28,9 +28,11 @@ class RunningMeans:
         values
             Scalars by name; the same names in each call until :meth:`pop`.
         weight
-            How much they count, for instance their number of rows.
+            How much they count, for instance their number of rows; one number, or one for each.
         """
-        self.add_row(tuple(values), self.row(values), weight=weight)
+        row = self.row(values)
+        weights = weight if isinstance(weight, int | float) else row.new_tensor(weight)
+        self.add_row(tuple(values), row, weight=weights)
 
     @staticmethod
     def row(values: dict[str, Tensor | float]) -> Tensor:
@@ -40,15 +42,18 @@ class RunningMeans:
             [torch.as_tensor(v, dtype=torch.float32, device=device) for v in values.values()]
         ).detach()
 
-    def add_row(self, names: tuple[str, ...], row: Tensor, *, weight: float) -> None:
-        """As :meth:`add`, of what :meth:`row` gives."""
+    def add_row(self, names: tuple[str, ...], row: Tensor, *, weight: float | Tensor) -> None:
+        """As :meth:`add`, of what :meth:`row` gives, with weights on its device."""
         if self._sums is None:
             self._names, self._sums = names, torch.zeros_like(row)
-        self._sums.add_(row, alpha=weight)
-        self._weight += weight
+        if isinstance(weight, torch.Tensor):
+            self._sums.add_(row * weight)
+        else:
+            self._sums.add_(row, alpha=weight)
+        self._weight = self._weight + weight
 
     def pop(self, reduce: Callable[..., Tensor] | None = None) -> dict[str, Tensor]:
-        """The means by name, and a new start; empty when nothing was counted.
+        """The means by name, and a new start; without those of which nothing was counted.
 
         Parameters
         ----------
@@ -57,9 +62,10 @@ class RunningMeans:
         """
         if self._sums is None:
             return {}
-        totals = torch.cat([self._sums, self._sums.new_tensor([self._weight])])
+        totals = torch.stack([self._sums, torch.zeros_like(self._sums) + self._weight])
         if reduce is not None:
             totals = reduce(totals, reduce_op="sum")
-        means = dict(zip(self._names, (totals[:-1] / totals[-1]).unbind(), strict=True))
+        means = dict(zip(self._names, (totals[0] / totals[1]).unbind(), strict=True))
+        counted = dict(zip(self._names, (totals[1] > 0).tolist(), strict=True))
         self._sums, self._weight = None, 0.0
-        return means
+        return {name: mean for name, mean in means.items() if counted[name]}

@@ -6,6 +6,7 @@ import inspect
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
+from lightning.pytorch.trainer.states import TrainerStatus
 from scvi.train import TrainingPlan
 
 from scsalient import _keys, objective
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from scsalient.loaders import Rows, RowsOnDevice
     from scsalient.module import ContrastiveVAEModule, Groups, LatentModule
 
+# Terms of some rows of a minibatch only: in validation a group may have none in it
+_OF_TARGET = ("reconstruction_target", "kl_salient", "total_correlation")
+_OF_BACKGROUND = ("reconstruction_background", "background_salient")
+_OF_BOTH = ("mmd", "transplant")
 _KL_INSTEAD = "`kl_warmup` is the share of the training, from 0 to 1, over which KL terms reach 1."
 _PLATEAU_INSTEAD = "Only `StandardVAE` lowers its learning rate on a plateau."
 # What to take in place of arguments of scvi-tools' plan
@@ -101,6 +106,8 @@ class VAETrainingPlan(TrainingPlan):
         self._means = {mode: RunningMeans() for mode in ("train", "validation")}
         self._weight_averaging = weight_averaging
         self._weight_mean = WeightMean()
+        # A checkpoint may have all epochs already
+        self.has_begun = False
 
     # What scvi-tools' plan has and this one does not look at
     without_effect: ClassVar[frozenset[str]] = frozenset(
@@ -144,8 +151,18 @@ class VAETrainingPlan(TrainingPlan):
 
     @property
     def _kind_of_adam(self) -> dict[str, Any]:
-        # One kernel for all parameters instead of several for each, which a graph can hold
-        return {"fused": True, "capturable": self.device.type == "cuda"}
+        # One kernel for all parameters instead of several for each, which a graph can hold.
+        # With mixed precision Lightning refuses to clip for an optimiser that unscales by itself.
+        trainer = getattr(self, "_trainer", None)
+        is_mixed = trainer is not None and "mixed" in str(trainer.precision)
+        return {
+            "fused": not (is_mixed and self._clips),
+            "capturable": self.device.type == "cuda",
+        }
+
+    @property
+    def _clips(self) -> bool:
+        return self.trainer.gradient_clip_val is not None
 
     @property
     def progress(self) -> float:
@@ -192,7 +209,7 @@ class VAETrainingPlan(TrainingPlan):
         """Objective of a minibatch."""
         weights = self._weights(self._progress_before)
         _, _, loss_output = self.forward(batch, loss_kwargs=weights)
-        self._record(loss_output, "train", kl_weight=weights["kl_weight"])
+        self._record(loss_output, kl_weight=weights["kl_weight"])
         self._log_at_end_of_epoch()
         return loss_output.loss
 
@@ -224,14 +241,18 @@ class VAETrainingPlan(TrainingPlan):
         self._progress_before = self.progress
         if self._weight_mean.is_swapped:
             self._weight_mean.swap(self.module)
-        if self.__dict__.pop("_is_longer", False):
-            # The last steps of the training are others than those of its checkpoint
+        if self.__dict__.pop("_averages_others", False):
+            # Other steps are averaged than those that the training of the checkpoint had planned
             self._weight_mean = WeightMean()
 
     def on_fit_end(self) -> None:
         """Keep the mean of the weights, unless a callback has put others there since."""
         self._take_mean()
         self._weight_mean = WeightMean()
+
+    def forget_steps(self) -> None:
+        """Let go of what a training leaves behind that ended in an error, too."""
+        self.zero_grad()
 
     def _take_mean(self) -> None:
         if not self._weight_mean.is_swapped:
@@ -240,19 +261,24 @@ class VAETrainingPlan(TrainingPlan):
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """Objective of validation cells, with the weights that the epoch has led to."""
         weights = self._weights(self._progress(1.0))
-        _, _, loss_output = self.forward(batch, loss_kwargs=weights)
-        self._record(loss_output, "validation")
+        inference_outputs, _, loss_output = self.forward(batch, loss_kwargs=weights)
+        terms = self._terms(loss_output, "validation")
+        n_rows = self._rows_of_terms(inference_outputs)
+        n_all = loss_output.n_obs_minibatch
+        self._means["validation"].add(terms, weight=[n_rows.get(name, n_all) for name in terms])
 
-    def _record(
-        self, loss_output: LossOutput, mode: Literal["train", "validation"], **others: float
-    ) -> None:
-        """Add a minibatch to the means of the epoch.
+    def _rows_of_terms(self, inference_outputs: dict[str, Any]) -> dict[str, int]:
+        """Rows of the terms of a validation minibatch that not all of its rows have."""
+        return {}
+
+    def _record(self, loss_output: LossOutput, **others: float) -> None:
+        """Add a training minibatch to the means of the epoch.
 
         Lightning's own log takes as long as a small network when a dozen terms go through it at
         each step.
         """
-        terms = self._terms(loss_output, mode, **others)
-        self._means[mode].add(terms, weight=loss_output.n_obs_minibatch)
+        terms = self._terms(loss_output, "train", **others)
+        self._means["train"].add(terms, weight=loss_output.n_obs_minibatch)
 
     @staticmethod
     def _terms(
@@ -272,10 +298,9 @@ class VAETrainingPlan(TrainingPlan):
 
     def _log_means(self, mode: Literal["train", "validation"]) -> None:
         means = self._means[mode].pop(self.trainer.strategy.reduce)
-        loss = f"{mode}_loss"
-        if loss in means:
-            shown = mode == "train"
-            self.log(loss, means.pop(loss), prog_bar=shown, **self._per_epoch)
+        if "train_loss" in means:
+            self.log("train_loss", means.pop("train_loss"), prog_bar=True, **self._per_epoch)
+        if means:
             self.log_dict(means, **self._per_epoch)
 
     @property
@@ -303,18 +328,37 @@ class VAETrainingPlan(TrainingPlan):
         checkpoint["rng_state"] = torch.get_rng_state()
         if self.device.type == "cuda":
             checkpoint["cuda_rng_state"] = torch.cuda.get_rng_state(self.device)
-        checkpoint["weight_mean"] = self._weight_mean.state_dict() | {"planned": self._planned}
+        checkpoint["weight_mean"] = self._weight_mean.state_dict() | {
+            "averaged": [*self._planned, self._weight_averaging]
+        }
+        if self.trainer.is_last_batch and self.trainer.state.status == TrainerStatus.RUNNING:
+            # Lightning lowers a learning rate only after what it calls at the end of an epoch
+            checkpoint["plateaus"] = [
+                self.trainer.callback_metrics.get(config.monitor) for config in self._plateaus
+            ]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take up the mean of the weights, and remember the state of the random generators."""
         self._rng_states = [checkpoint.get(key) for key in ("rng_state", "cuda_rng_state")]
+        self._at_plateaus = checkpoint.get("plateaus", ())
         state = checkpoint.get("weight_mean")
         if state is not None:
             self._weight_mean.load_state_dict(state)
-            self._is_longer = tuple(state["planned"]) != self._planned
+            self._averages_others = state["averaged"] != [*self._planned, self._weight_averaging]
 
-    def on_train_epoch_start(self) -> None:
-        """Go on from the random state of the checkpoint, if there is one."""
+    @property
+    def _plateaus(self) -> list[Any]:
+        """Schedules of learning rates that wait for a plateau."""
+        return [config for config in self.trainer.lr_scheduler_configs if config.reduce_on_plateau]
+
+    def on_train_start(self) -> None:
+        """Go on from the random state and the learning rate of the checkpoint, if there is one."""
+        self.has_begun = True
+        for config, value in zip(
+            self._plateaus, self.__dict__.pop("_at_plateaus", ()), strict=False
+        ):
+            if value is not None:
+                config.scheduler.step(value)
         state, cuda_state = self.__dict__.pop("_rng_states", (None, None))
         if state is not None and self.trainer.world_size > 1:
             # The file has the state of one device only, and each needs noise of its own
@@ -402,8 +446,19 @@ class ContrastiveTrainingPlan(VAETrainingPlan):
     def _take_step(self, batch: dict[str, Tensor], progress: float) -> Tensor:
         weights = self._weights(progress)
         loss_output = self._optimize(batch, weights, self.optimizers())
-        self._record(loss_output, "train", kl_weight=weights["kl_weight"])
+        self._record(loss_output, kl_weight=weights["kl_weight"])
         return loss_output.loss.detach()
+
+    def _rows_of_terms(self, inference_outputs: dict[str, Any]) -> dict[str, int]:
+        groups = inference_outputs["groups"]
+        n_target, n_background = len(groups.target_rows), len(groups.background_rows)
+        n_of_both = (n_target + n_background) * bool(n_target and n_background)
+        return (
+            {f"{name}_validation": n_target for name in _OF_TARGET}
+            | {f"{name}_validation": n_background for name in _OF_BACKGROUND}
+            | {f"{name}_validation": n_of_both for name in _OF_BOTH}
+            | {"validation_loss": n_of_both}
+        )
 
     def _weights(self, progress: float) -> dict[str, float]:
         penalty_weight = objective.linear_warmup(progress, self._penalty_warmup)
@@ -422,10 +477,17 @@ class ContrastiveTrainingPlan(VAETrainingPlan):
         optimizer.zero_grad()
         inference_outputs["branches"].fork()
         self.manual_backward(objective_and_theirs)
-        if self.gradient_clip is not None:
-            self.clip_gradients(optimizer, *self.gradient_clip)
         optimizer.step()
         return loss_output
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Clip the gradients, which are no longer scaled here."""
+        if self.gradient_clip is not None:
+            self.clip_gradients(optimizer, *self.gradient_clip)
+
+    @property
+    def _clips(self) -> bool:
+        return self.gradient_clip is not None
 
     @property
     def _discriminates(self) -> bool:
@@ -461,7 +523,13 @@ class ContrastiveTrainingPlan(VAETrainingPlan):
     def _can_replay(self) -> bool:
         # With 16-mixed the host looks at the gradients before each step, as Lightning may to clip
         recordable = self.trainer.precision in ("32-true", "bf16-mixed")
-        return self.device.type == "cuda" and recordable and self.gradient_clip is None
+        if self.device.type != "cuda" or not recordable or self._clips:
+            return False
+        # Of others a graph might hold numbers that the host changes with each step
+        optimizer = self.optimizers(use_pl_optimizer=False)
+        return type(optimizer) in (torch.optim.Adam, torch.optim.AdamW) and all(
+            group["capturable"] for group in optimizer.param_groups
+        )
 
     def _replay(self, batches: Minibatches) -> Tensor:
         """Steps as recorded graphs."""
@@ -519,9 +587,12 @@ class ContrastiveTrainingPlan(VAETrainingPlan):
     def on_fit_end(self) -> None:
         """Give the memory of recorded steps back."""
         super().on_fit_end()
-        if self._graphs is not None:
-            self._graphs = None
-            self.zero_grad()
+        self.forget_steps()
+
+    def forget_steps(self) -> None:
+        """Let go of recorded steps and of the gradients in their memory."""
+        super().forget_steps()
+        self._graphs = None
 
 
 def check_plan_arguments(plan: type[VAETrainingPlan], arguments: Any) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from itertools import combinations
 
+import anndata
 import numpy as np
 import pytest
 import scvi
@@ -14,6 +15,7 @@ from scsalient import ContrastiveVAE
 from scsalient.model._evidence import (
     SalientEvidence,
     _exchanges,
+    _groups_within,
     _p_value,
     _scores,
     _strata,
@@ -162,6 +164,23 @@ def test_a_difference_of_mix_is_not_found_within_it(other_mix, within):
     evidence = other_mix.evidence(within=within)
     assert evidence.p_value > 0.02
     assert sum(evidence.n_exchangeable) <= 60
+
+
+def test_numbers_of_donors_are_categories_and_depths_are_not():
+    adata = make_counts(120, 120)
+    adata.obs["donor"] = np.resize(np.arange(30), 240)
+    adata.obs["depth"] = np.arange(240)
+    adata.obs["dose"] = np.resize(np.arange(10.0), 240)
+    few = np.arange(0, 240, 2)
+    for within, n in (("donor", 15), ("depth", 10), ("dose", 5)):
+        codes = _groups_within(adata, within, few)
+        assert len(np.unique(codes)) == n
+    # However few cells there are, their depths are cut
+    assert len(np.unique(_groups_within(adata[:30], "depth", np.arange(30)))) == 10
+    as_text = adata.obs["donor"].astype(str)
+    expected = as_text.iloc[few].to_numpy()
+    same = _groups_within(adata, "donor", few)
+    assert len({*zip(expected, same[:, 0].tolist(), strict=True)}) == 15
 
 
 def test_a_response_is_found_within_cell_types(with_response):
@@ -369,7 +388,14 @@ def test_cells_that_were_trained_on_are_refused(with_response):
     found = with_response.evidence(copy[np.sort(with_response.validation_indices)].copy())
     np.testing.assert_allclose(found.target_gains, own.target_gains, rtol=1e-4, atol=1e-4)
     # Others of the same names
-    with_response.evidence(make_counts(300, 300, 20, seed=7))
+    others = make_counts(300, 300, 20, seed=7)
+    with_response.evidence(others)
+    # A few under other names
+    others.obs_names += "-new"
+    some = renamed[with_response.train_indices[:30]]
+    with pytest.warns(UserWarning, match="`adata` has 30 cells with the values of cells that"):
+        with_response.evidence(anndata.concat([others, some]))
+    with_response.evidence(anndata.concat([others, some[:3]]))
 
 
 def test_a_model_without_its_data_asks_those_that_it_is_given(with_response, tmp_path):

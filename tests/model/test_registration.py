@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import warnings
 
 import numpy as np
@@ -365,3 +366,67 @@ def test_cells_of_neither_role_do_not_hide_that_a_batch_coincides():
 def test_a_category_that_is_named_twice():
     adata = make_counts()
     assert resolve_roles(adata, "condition", ["control", "control"]).background == ("control",)
+
+
+def test_the_advice_on_empty_cells_looks_at_the_layer():
+    adata = make_counts(20, 20)
+    adata.layers["counts"] = adata.X.toarray()
+    adata.layers["counts"][3] = 0
+    adata.X = sparse.csr_matrix(adata.X.toarray() - 3.0)
+    with pytest.raises(ValueError, match="found 1 empty cell") as caught:
+        make_model(adata, setup={"layer": "counts"})
+    advice = re.search(r"`adata = (.*)`", str(caught.value)).group(1)
+    left = eval(advice, {"adata": adata, "np": np})
+    assert left.obs_names.tolist() == adata.obs_names.delete(3).tolist()
+
+
+def test_a_batch_column_of_text_and_numbers():
+    adata = make_counts()
+    adata.obs["donor"] = pd.Series([1, 2, "3A", "4B"] * 25, index=adata.obs_names, dtype=object)
+    expected = r"`batch_key` column 'donor' should hold values of one type, found numbers and .*str"
+    with pytest.raises(ValueError, match=expected):
+        make_model(adata, setup={"batch_key": "donor"})
+
+
+@pytest.mark.parametrize("wrong", [np.nan, 0.0, np.inf])
+def test_size_factors_that_have_changed(wrong):
+    adata = make_counts()
+    adata.obs["factor"] = np.asarray(adata.X.sum(1)).ravel()
+    model = make_trained(adata, setup={"size_factor_key": "factor"})
+    adata.obs["factor"] = wrong
+    for ask in (model.get_elbo, model.denoise, lambda: model.train(1, **QUIET)):
+        with pytest.raises(ValueError, match="`size_factor_key` column 'factor' should "):
+            ask()
+
+
+@pytest.mark.parametrize("key", ["batch", "kind"])
+def test_loading_with_unknown_categories_names_the_column(tmp_path, key):
+    adata = make_counts(kind=["x", "y"] * 50)
+    setup = {"batch_key": "batch", "categorical_covariate_keys": ["kind"]}
+    make_trained(adata, setup=setup).save(tmp_path / "model")
+    other = adata.copy()
+    other.obs[key] = "new"
+    expected = rf"`adata.obs\['{key}'\]` should have categories that the model was trained on"
+    with pytest.raises(ValueError, match=expected):
+        ContrastiveVAE.load(tmp_path / "model", adata=other)
+
+
+def test_generated_cells_keep_a_batch_called_role():
+    adata = make_counts()
+    adata.obs["role"] = adata.obs["batch"]
+    model = make_trained(adata, setup={"batch_key": "role"})
+    made = model.generate(10, role="background")
+    assert set(made.obs["role"]) <= {"a", "b"}
+    assert np.isfinite(model.get_latent_representation(made)).all()
+
+
+def test_a_role_takes_the_place_of_no_condition():
+    adata = make_counts()
+    is_control = adata.obs["condition"] == "control"
+    adata.obs["role"] = adata.obs["condition"].where(~is_control, "control " + adata.obs["batch"])
+    SETUP(adata, "role", ["control a", "control b"])
+    model = ContrastiveVAE(adata, n_salient_latent=2, n_hidden=8)
+    model.train(1, **QUIET)
+    # Which of the two they are is not known
+    assert "role" not in model.generate(10, role="background").obs
+    assert set(model.generate(10, role="target").obs["role"]) == {"treated"}

@@ -201,6 +201,22 @@ def test_salient_contrast_without_a_column_colours_the_target_cells(embedded):
     assert "cells" not in embedded.obs
 
 
+@pytest.mark.parametrize("components", [None, 1])
+@pytest.mark.parametrize("cells", ["target", "contrast", "all"])
+def test_salient_takes_a_size_for_each_cell(embedded, cells, components):
+    sizes = np.where(np.arange(embedded.n_obs) < 60, 30.0, 10.0)
+    axis = pl.salient(embedded, size=sizes, cells=cells, components=components, show=False)
+    # Not that of a legend
+    drawn = [c.get_sizes() for c in axis.collections if len(c.get_offsets())]
+    n_background = 0 if cells == "target" else 40
+    assert sorted(np.concatenate(drawn).tolist()) == [10.0] * n_background + [30.0] * 60
+
+
+def test_salient_contrast_takes_no_groups(embedded):
+    with pytest.raises(ValueError, match="`groups` should be left out with `cells='contrast'`"):
+        pl.salient(embedded, "condition", cells="contrast", groups=["treated"], show=False)
+
+
 def test_salient_contrast_leaves_out_cells_of_neither(embedded):
     embedded.obs["condition"] = ["treated"] * 50 + ["other"] * 10 + ["control"] * 40
     for cells, n in (("target", 50), ("contrast", 90), ("all", 100)):

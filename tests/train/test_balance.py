@@ -107,6 +107,16 @@ def test_a_category_that_one_group_lacks_is_named(typed):
         make_model(typed).train(1, balance_keys="cell_type", **QUIET)
 
 
+def test_cells_that_would_come_all_the_time_are_named():
+    adata = make_counts(300, 300)
+    donors = np.repeat(["d2", "d1"], 300)
+    donors[0], donors[300] = "d1", "d2"
+    adata.obs["donor"] = donors
+    expected = r"1 target cell of 'd1' 150 times, 1 background cell of 'd2' 150 times"
+    with pytest.warns(UserWarning, match=expected):
+        make_model(adata).train(1, balance_keys="donor", train_size=1.0, **QUIET)
+
+
 def test_columns_that_cannot_be_balanced(typed):
     typed.obs["gap"] = typed.obs["cell_type"].where(np.arange(100) > 3)
     typed.obs["depth"] = np.linspace(0, 1, 100)

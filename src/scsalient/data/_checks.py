@@ -269,7 +269,7 @@ def _check_totals(totals: np.ndarray, where: str, likelihood: str) -> None:
             f"`likelihood={likelihood!r}` expects cells with at least one count, found "
             f"{counted(n_empty, 'empty cell')} in `{where}`. Remove "
             f"{'it' if n_empty == 1 else 'them'}, for example with "
-            "`sc.pp.filter_cells(adata, min_counts=1)`."
+            f"`adata = adata[np.asarray({where}.sum(axis=1)).ravel() > 0].copy()`."
         )
         raise ValueError(msg)
 

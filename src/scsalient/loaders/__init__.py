@@ -1,5 +1,6 @@
 """From the registry to minibatches: splits, pairing and reading."""
 
+from scsalient.loaders._balance import common_shares
 from scsalient.loaders._batches import BatchLoader, Minibatches
 from scsalient.loaders._pairing import ConsecutiveBatches, PairedBatches, UnpairedBatches
 from scsalient.loaders._rows import Rows, RowsOnDevice
@@ -16,6 +17,7 @@ __all__ = [
     "RowsOnDevice",
     "SparseRows",
     "UnpairedBatches",
+    "common_shares",
     "dense",
     "fingerprint_of_cells",
 ]

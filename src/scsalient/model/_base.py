@@ -28,6 +28,7 @@ from scsalient.loaders import BatchLoader, ConsecutiveBatches, Rows, SparseRows
 from scsalient.model._fields import (
     check_categories,
     check_query,
+    check_size_factors,
     check_variables,
     column_names,
     columns_as_text,
@@ -199,6 +200,7 @@ class LatentModel(BaseModelClass):
     def _checked(self, adata: AnnData | None, *, new_categories: bool) -> AnnData:
         if adata is None or adata is self.adata:
             check_variables(self.adata, self.registry)
+            check_size_factors(self.adata, self.registry)
             adata = self._validate_anndata(adata)
             if not new_categories:
                 for field, i, key, registered in registered_categories(self.registry):

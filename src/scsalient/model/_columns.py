@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 # Of different numbers in a column of categories
-_MAX_NUMBERS = 50
+MAX_NUMBERS = 50
 
 
 def column_of(adata: AnnData, argument: str, key: Any) -> pd.Series:
@@ -136,7 +136,7 @@ def strata_of(
         raise ValueError(msg)
     codes, categories = [], []
     for values in columns:
-        if is_number(values) and values.nunique() > _MAX_NUMBERS:
+        if is_number(values) and values.nunique() > MAX_NUMBERS:
             msg = (
                 f"`{argument}` column {values.name!r} should hold categories, found "
                 f"{values.nunique()} different numbers. Cut them into groups with `pandas.qcut`, "

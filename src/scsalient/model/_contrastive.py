@@ -20,7 +20,13 @@ from scsalient.model._criticism import CriticismMixin
 from scsalient.model._decoding import DecodingMixin
 from scsalient.model._defaults import with_defaults
 from scsalient.model._evidence import EvidenceMixin
-from scsalient.model._fields import as_list, check_columns, check_setup, shared_fields
+from scsalient.model._fields import (
+    as_list,
+    check_columns,
+    check_setup,
+    column_names,
+    shared_fields,
+)
 from scsalient.model._latents import LatentsMixin
 from scsalient.model._training import TrainingMixin
 from scsalient.module import ContrastiveVAEModule
@@ -661,11 +667,11 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
         Returns
         -------
         New cells in the units of the data, shape ``(n, n_vars)``, with their latents in
-        ``.obsm["X_cvae_background"]`` and, for targets, ``.obsm["X_cvae_salient"]``, and
-        ``.obs["role"]``. Batch and covariates that they were decoded with are in the columns of
-        ``.obs`` that were registered, and so is the condition where cells of that role have a
-        single one. Values are in ``.X`` and in the layer that was registered, ``.var`` is that of
-        the data, and images come with their ``.uns["image"]``.
+        ``.obsm["X_cvae_background"]`` and, for targets, ``.obsm["X_cvae_salient"]``, and, unless
+        a registered column has that name, ``.obs["role"]``. Batch and covariates that they were
+        decoded with are in the columns of ``.obs`` that were registered, and so is the condition
+        where cells of that role have a single one. Values are in ``.X`` and in the layer that was
+        registered, ``.var`` is that of the data, and images come with their ``.uns["image"]``.
 
         Raises
         ------
@@ -692,7 +698,8 @@ class ContrastiveVAE(TrainingMixin, LatentsMixin, DecodingMixin, CriticismMixin,
             library_size=library_size,
             give_mean=give_mean,
         )
-        made.obs[_keys.OBS_ROLE] = role
+        if _keys.OBS_ROLE not in column_names(self.registry):
+            made.obs[_keys.OBS_ROLE] = role
         if indices is not None:
             key = self.registry["setup_args"]["condition_key"]
             conditions = self.adata.obs[key].iloc[indices]

@@ -18,7 +18,7 @@ from scsalient._random import generator
 from scsalient.data import CATEGORY_KEYS, Role
 from scsalient.loaders import Rows, fingerprint_of_cells
 from scsalient.model._base import LatentModel
-from scsalient.model._columns import is_number, values_of
+from scsalient.model._columns import MAX_NUMBERS, is_number, values_of
 from scsalient.model._copies import signatures
 
 if TYPE_CHECKING:
@@ -31,9 +31,13 @@ MIN_CELLS = 20
 FEW = 0.1
 _BLOCK_VALUES = 2_000_000
 # Of numbers that roles are exchanged within
-_MAX_GROUPS = 10
+_N_GROUPS = 10
+# Cells of each number, on average, where more numbers than that are categories
+_FEWEST_OF_EACH = 3
 # Share of cells that may be copies of others by chance, as where few genes are measured
 _MAX_COPIES = 0.1
+# Number of them that is nothing to warn of
+_BY_CHANCE = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,9 +183,10 @@ class EvidenceMixin(LatentModel):
         within
             Column or columns of ``.obs`` within whose categories roles are exchanged, besides batch
             and categorical covariates: to see whether it is only cell types, donors or depth that
-            differ. Numbers of more than ten different values are cut into ten groups of as many
-            cells each. The model need not know these columns. One that the condition itself
-            changes takes the response away.
+            differ. Numbers are categories if they have at most ten different values, or at most
+            50 with three cells of each on average; others, such as depths, are cut into ten groups
+            of as many cells each. The model need not know these columns. One that the condition
+            itself changes takes the response away.
         level
             p-value at or below which something counts as found, in (0, 1).
         n_permutations
@@ -239,7 +244,8 @@ class EvidenceMixin(LatentModel):
         -----
         UserWarning
             When more than a tenth of the cells are copies of others, of those trained on say, as
-            where a group was filled up with them: copies cannot be held out.
+            where a group was filled up with them: copies cannot be held out. When other data have
+            cells with the values of those trained on, and more than by chance.
 
         Notes
         -----
@@ -343,6 +349,16 @@ class EvidenceMixin(LatentModel):
             n_copies = int((np.isin(theirs, ours) & (theirs != 0)).sum())
             if n_copies > _MAX_COPIES * len(theirs):
                 n_same = n_copies
+            # What chance makes shows among the cells of training
+            _, counts = np.unique(ours, return_counts=True)
+            share = counts[counts > 1].sum() / len(ours)
+            if not n_same and n_copies > _BY_CHANCE + 2 * share * len(theirs):
+                msg = (
+                    f"`adata` has {n_copies} cells with the values of cells that the model was "
+                    "trained on, under other names: the p-value may be far too small. Leave them "
+                    "out."
+                )
+                warnings.warn(msg, UserWarning, stacklevel=3)
         if n_same:
             msg = (
                 "`adata` should have cells that the model was not trained on, found "
@@ -391,10 +407,16 @@ def _groups_within(
     codes = np.zeros((len(indices), len(columns)), dtype=np.int64)
     for i, values in enumerate(columns):
         groups = values
-        if is_number(values) and values.nunique() > _MAX_GROUPS:
-            groups = pd.qcut(values, _MAX_GROUPS, labels=False, duplicates="drop")
+        if is_number(values) and not _are_categories(adata.obs[values.name]):
+            groups = pd.qcut(values, _N_GROUPS, labels=False, duplicates="drop")
         codes[:, i] = pd.factorize(groups)[0]
     return codes
+
+
+def _are_categories(numbers: pd.Series) -> bool:
+    """Whether numbers are few and come again and again, as those of donors in `balance_keys`."""
+    most = max(_N_GROUPS, min(MAX_NUMBERS, len(numbers) / _FEWEST_OF_EACH))
+    return bool(numbers.nunique() <= most)
 
 
 def _strata(codes: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -69,15 +70,20 @@ def check_setup(adata: Any, unknown: Mapping[str, Any]) -> None:
     TypeError
         When the data are no AnnData, or an argument is unknown.
     ValueError
-        When the data are a view, or a model is loaded with data of other variables.
+        When the data are a view, or a model is loaded with data of other variables or categories.
     """
     check_anndata("adata", adata, advice="Convert it first.")
     wrong = [name for name in unknown if name not in _FOR_SCVI]
     if wrong:
         msg = f"`setup_anndata` has no arguments {wrong}. Look at its signature."
         raise TypeError(msg)
-    if unknown.get("source_registry"):
-        check_variables(adata, unknown["source_registry"])
+    source = unknown.get("source_registry")
+    if source:
+        check_variables(adata, source)
+        for _, _, key, registered in registered_categories(source):
+            if key in adata.obs and not unknown.get("extend_categories"):
+                known = range(len(registered))
+                check_categories(key, registered, known, adata.obs[key].unique())
     _refuse_view(adata)
 
 
@@ -283,17 +289,46 @@ def check_columns(
     named += [("categorical_covariate_keys", key) for key in categorical_covariate_keys or []]
     named += [("continuous_covariate_keys", key) for key in continuous_covariate_keys or []]
     for argument, key in named:
-        if key is None:
-            continue
-        n_missing = int(column_of(adata, argument, key).isna().sum())
-        if n_missing:
-            msg = (
-                f"`{argument}` column {key!r} should have a value for every cell, found "
-                f"{n_missing} missing. Fill them in, or remove these cells."
-            )
-            raise ValueError(msg)
-        if argument in ("size_factor_key", "continuous_covariate_keys"):
-            _check_numbers(adata, argument, key)
+        if key is not None:
+            _check_column(adata, argument, key)
+
+
+def _check_column(adata: AnnData, argument: str, key: str) -> None:
+    column = column_of(adata, argument, key)
+    n_missing = int(column.isna().sum())
+    if n_missing:
+        msg = (
+            f"`{argument}` column {key!r} should have a value for every cell, found "
+            f"{n_missing} missing. Fill them in, or remove these cells."
+        )
+        raise ValueError(msg)
+    if argument in ("size_factor_key", "continuous_covariate_keys"):
+        _check_numbers(adata, argument, key)
+        return
+    # Text and numbers have no common order, in which batches are registered
+    values = column.unique() if argument == "batch_key" else ()
+    types = {type(value).__name__ for value in values if not isinstance(value, Real)}
+    if types and any(isinstance(value, Real) for value in values):
+        msg = (
+            f"`{argument}` column {key!r} should hold values of one type, found numbers and "
+            f"{sorted(types)}. Convert them: `adata.obs[{key!r}] = adata.obs[{key!r}].astype(str)`."
+        )
+        raise ValueError(msg)
+
+
+def check_size_factors(adata: AnnData, registry: Mapping[str, Any]) -> None:
+    """Check the size factors of registered data, which are read where they are.
+
+    Raises
+    ------
+    KeyError
+        When their column is gone.
+    ValueError
+        When they are no positive numbers.
+    """
+    key = registry["setup_args"].get("size_factor_key")
+    if key is not None:
+        _check_column(adata, "size_factor_key", key)
 
 
 def _check_numbers(adata: AnnData, argument: str, key: str) -> None:

@@ -17,7 +17,7 @@ from scvi import settings
 from scsalient._arguments import check_flag, check_integer, check_names, check_number
 from scsalient._random import generator
 from scsalient._wording import counted
-from scsalient.loaders import RoleDataSplitter, fingerprint_of_cells
+from scsalient.loaders import RoleDataSplitter, common_shares, fingerprint_of_cells
 from scsalient.model._base import LatentModel
 from scsalient.model._columns import column_of, strata_of
 from scsalient.model._fields import registered_categories
@@ -42,6 +42,8 @@ MIN_STEPS = 200
 MAX_STEPS = 8000
 MAX_PASSES = 100
 MAX_SILHOUETTE_CELLS = 2000
+# Of a cell of a rare category in an epoch of balanced draws, beyond which there is a warning
+_MAX_REPEATS = 20
 # Of a group, below which little is learned of it
 _FEW_CELLS = 10
 _SPLITTER_ARGUMENTS = ("storage", "steps_at_once", "external_indexing")
@@ -190,7 +192,8 @@ class TrainingMixin(LatentModel):
         -----
         UserWarning
             When a group has fewer than ten cells to train on, a batch or category of a covariate
-            none, or a group none of a category of ``balance_keys``.
+            none, or a group none of a category of ``balance_keys``, or so few that each of them
+            comes more than 20 times in an epoch. When a checkpoint has all epochs already.
         """
         if max_epochs is not None:
             check_integer("max_epochs", max_epochs, low=1)
@@ -482,6 +485,23 @@ def _check_strata(
             "found none: it coincides with the condition. Name columns that both groups share."
         )
         raise ValueError(msg)
+    codes = [strata[cells] for cells in train_idx_of.values()]
+    few = []
+    for name, mine, shares in zip(train_idx_of, codes, common_shares(codes), strict=True):
+        n = np.bincount(mine, minlength=len(shares))
+        # How often a cell of each stratum comes in an epoch that shows others once
+        times = shares * len(mine) / np.maximum(n, 1)
+        few += [
+            f"{counted(int(n[i]), f'{name} cell')} of {categories[i]!r} {times[i]:.0f} times"
+            for i in np.flatnonzero(times > _MAX_REPEATS)
+        ]
+    if few:
+        msg = (
+            "`balance_keys` has categories of so few cells in one group that they come many times "
+            f"in an epoch: {', '.join(few)}. The model may learn them by heart. Remove these cells "
+            "if they are mislabelled, or leave the column out."
+        )
+        warnings.warn(msg, UserWarning, stacklevel=stacklevel)
     anywhere = set.union(*has.values())
     lacks = {name: sorted(anywhere - mine) for name, mine in has.items()}
     found = [

@@ -54,7 +54,8 @@ def salient(
     cells
         ``"target"`` draws the target cells only; ``"contrast"`` also draws the background cells,
         in grey behind them, to show what no response looks like, and target cells without a
-        category as ``"NA"`` in a darker grey; ``"all"`` draws every cell alike.
+        category as ``"NA"`` in a darker grey (those without a number are in the same grey as
+        background cells); ``"all"`` draws every cell alike.
     key
         Latents in ``.obsm``.
     show, save, return_fig
@@ -77,8 +78,8 @@ def salient(
         When ``adata`` is something else, such as the model, or ``basis`` or ``dimensions`` is
         passed instead of ``key`` or ``components``.
     ValueError
-        When a dimension is out of range, ``cells`` unknown, no cell a target, or a drawing in 3D
-        asked for.
+        When a dimension is out of range, ``cells`` unknown, no cell a target, or a drawing in 3D,
+        or ``groups`` with greyed background cells, asked for.
     """
     check_anndata("adata", adata, advice="Pass the data after `model.embed()`.")
     for theirs, ours in (("basis", "key"), ("dimensions", "components")):
@@ -121,7 +122,16 @@ def salient(
     mask = kwargs.pop("mask_obs", None)
     if mask is not None:
         mask = np.asarray(adata.obs[mask] if isinstance(mask, str) else mask)[shown.cells]
+    size = kwargs.get("size")
+    if size is not None and np.ndim(size) == 1 and len(size) == adata.n_obs:
+        kwargs["size"] = np.asarray(size)[shown.cells]
     if not shown.coloured.all():
+        if kwargs.get("groups") is not None:
+            msg = (
+                "`groups` should be left out with `cells='contrast'`, where background cells are "
+                f"grey already, found {kwargs['groups']!r}. Pass `mask_obs`, or `cells='target'`."
+            )
+            raise ValueError(msg)
         mask = shown.coloured if mask is None else shown.coloured & mask
         kwargs = {"na_in_legend": False} | kwargs
         if not named:

@@ -201,5 +201,6 @@ def test_a_best_model_is_what_was_judged_best(tmp_path, make, term):
 def test_going_on_from_the_end_changes_nothing(tmp_path):
     path = tmp_path / "state.ckpt"
     whole, _ = trained(10, checkpoint_path=path)
-    again, _ = trained(10, ckpt_path=path)
+    with pytest.warns(UserWarning, match="has all 10 epochs that were planned"):
+        again, _ = trained(10, ckpt_path=path)
     assert_equal(weights(again.module), weights(whole.module), rtol=0, atol=0)

@@ -660,27 +660,29 @@ def test_scaled_gradients_are_clipped_as_others_are():
     assert norms == pytest.approx([0.5] * 3, rel=0.01)
 
 
-class Sums(torch.optim.Adam):
+class Another(torch.optim.Adam):
     """An optimiser that may count on the host."""
 
 
 @pytest.mark.parametrize(
     ("optimizer", "may"),
     [
+        (None, True),
         (lambda p: torch.optim.Adam(p, capturable=True), True),
         (lambda p: torch.optim.AdamW(p, capturable=True), True),
         (torch.optim.Adam, False),
         (torch.optim.SGD, False),
-        (lambda p: Sums(p, capturable=True), False),
+        (lambda p: Another(p, capturable=True), False),
     ],
-    ids=["adam", "adamw", "not capturable", "sgd", "another"],
+    ids=["the plan's", "adam", "adamw", "not capturable", "sgd", "another"],
 )
 def test_steps_of_optimisers_that_are_not_known_are_not_recorded(monkeypatch, optimizer, may):
     plan = ContrastiveTrainingPlan(make_model().module)
     trainer = SimpleNamespace(precision="32-true")
     monkeypatch.setattr(ContrastiveTrainingPlan, "trainer", trainer)
     monkeypatch.setattr(ContrastiveTrainingPlan, "device", torch.device("cuda"))
-    made = optimizer(plan.module.parameters())
+    parameters = plan.module.parameters()
+    made = plan.configure_optimizers() if optimizer is None else optimizer(parameters)
     monkeypatch.setattr(plan, "optimizers", lambda use_pl_optimizer: made)
     assert plan._can_replay is may
 

@@ -118,7 +118,7 @@ def trial(
 
 
 def rows(chosen: list[Case], csv: Path) -> list[dict[str, Any]]:
-    table = pd.read_csv(csv).set_index(COLUMN_KEY)
+    table = pd.read_csv(csv, dtype={COLUMN_KEY: str}).set_index(COLUMN_KEY)
     found = []
     for case in chosen:
         keys = [trial_key(case.settings(seed)) for seed in range(case.seeds)]

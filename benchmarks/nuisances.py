@@ -173,19 +173,22 @@ def trial(
     settings: Mapping[str, Any],
     *,
     accelerator: str,
-    n_genes: int,
-    epochs: int | None,
     kang: Path | None,
 ) -> dict[str, Any]:
     """Train on the data of a seed and look."""
     torch.set_num_threads(1)
     if kang is None or settings["kang"] is None:
-        adata = simulate(settings, n_genes=n_genes)
+        adata = simulate(settings, n_genes=settings["n_genes"])
     else:
         adata = of_kang(settings, kang)
     sal.ContrastiveVAE.setup_anndata(adata, "condition", CONTROL, **settings["setup"])
     model = sal.ContrastiveVAE(adata, n_salient_latent=2)
-    model.train(epochs, balance_keys=settings["balance_keys"], accelerator=accelerator, **QUIET)
+    model.train(
+        settings["max_epochs"],
+        balance_keys=settings["balance_keys"],
+        accelerator=accelerator,
+        **QUIET,
+    )
     plain, within = model.evidence(), model.evidence(within=settings["within"])
     target = (adata.obs["condition"] == TREATED).to_numpy()
     latent = model.get_latent_representation(indices=target)
@@ -206,13 +209,15 @@ def main() -> None:
     arguments.add_argument("--trials-csv", type=Path, help="table of the trials, to go on with")
     arguments = arguments.parse_args()
     quiet()
-    chosen, n_genes, epochs = list(cases(kang=arguments.kang is not None)), 300, None
+    chosen = list(cases(kang=arguments.kang is not None))
+    sizes: dict[str, Any] = {"n_genes": 300, "max_epochs": None}
     if arguments.dry_run:
-        arguments.seeds, n_genes, epochs, chosen = 1, 20, 1, chosen[:2]
+        arguments.seeds, chosen = 1, chosen[:2]
+        sizes = {"n_genes": 20, "max_epochs": 1}
     with tempfile.TemporaryDirectory() as folder:
         csv = arguments.trials_csv or Path(folder) / "trials.csv"
         trials = [
-            (case, effect, case.settings(effect=effect, seed=seed))
+            (case, effect, case.settings(effect=effect, seed=seed) | sizes)
             for case in chosen
             for effect in case.effects
             for seed in range(arguments.seeds)
@@ -221,8 +226,6 @@ def main() -> None:
             functools.partial(
                 trial,
                 accelerator=arguments.accelerator,
-                n_genes=n_genes,
-                epochs=epochs,
                 kang=arguments.kang,
             ),
             [settings for _, _, settings in trials],

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import anndata
 import zarr
 from _common import QUIET, parser, quiet, report, write_file
-from _memory import EpochPeaks, in_new_process, peak
+from _memory import EpochPeaks, forget_peak, in_new_process, peak
 
 import scsalient as sal
 
@@ -44,6 +44,7 @@ def one(*, path: str, epochs: int, accelerator: str) -> dict[str, float]:
     epoch_peaks = EpochPeaks()
     model.train(epochs, accelerator=accelerator, callbacks=[epoch_peaks], **QUIET)
     trained = time.perf_counter()
+    forget_peak()
     model.embed()
     embedded = time.perf_counter()
     return {

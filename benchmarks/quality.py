@@ -256,7 +256,7 @@ def n_seeds(case: Case, seeds: int) -> int:
 
 def rows(chosen: list[Case], settings: list[dict[str, Any]], csv: Path) -> list[dict[str, Any]]:
     """A row for each case of which there are trials in the table."""
-    table = pd.read_csv(csv).set_index(COLUMN_KEY)
+    table = pd.read_csv(csv, dtype={COLUMN_KEY: str}).set_index(COLUMN_KEY)
     order = list(dict.fromkeys(case.data for case in chosen))
     chosen = sorted(chosen, key=lambda case: order.index(case.data))
     found = []

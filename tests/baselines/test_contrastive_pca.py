@@ -152,6 +152,7 @@ def test_variable_genes_that_are_neither_true_nor_false(values):
     ("kwargs", "error", "message"),
     [
         ({"seed": None}, TypeError, "`seed` should be an integer"),
+        ({"seed": 2**32}, ValueError, "`seed` should be"),
         ({"n_clusters": "x"}, TypeError, "`n_clusters` should be an integer"),
         ({"key_added": "a/b"}, ValueError, "`key_added` should be a name for `.obsm`"),
         ({"key_added": None}, ValueError, "`key_added` should be a name for `.obsm`"),

@@ -209,6 +209,30 @@ def test_interrupt(cells, tmp_path, monkeypatch):
     assert not (tmp_path / "out.h5ad").exists()
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_interrupted_while_it_writes(cells, tmp_path, monkeypatch, error):
+    def interrupted(*_args, **_kwargs):
+        raise error
+
+    monkeypatch.setattr(ContrastiveVAE, "save", interrupted)
+    output, folder = tmp_path / "out.h5ad", tmp_path / "model"
+    result = fit(cells, output, "--model-dir", str(folder))
+    assert result.exit_code in (130, 143)
+    expected = f"; {str(output)!r} and {str(folder)!r} may be there already.\n"
+    assert result.stderr.endswith(expected)
+    assert output.is_file()
+
+
+def test_interrupted_while_it_is_tested(cells, tmp_path, monkeypatch):
+    def interrupted(*_args, **_kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ContrastiveVAE, "evidence", interrupted)
+    output = tmp_path / "out.h5ad"
+    assert fit(cells, output).stderr.endswith("Interrupted; nothing was written.\n")
+    assert not output.exists()
+
+
 def test_terminated_by_a_scheduler(cells, tmp_path, monkeypatch):
     def terminated(*_args, **_kwargs):
         raise SystemExit

@@ -170,11 +170,14 @@ def test_unreadable_photographs_may_be_left_out(root):
     pd.testing.assert_frame_equal(adata.obs, complete.obs.loc[adata.obs_names])
 
 
-def test_nothing_readable_is_an_error(root):
-    for file in (root / "img_align_celeba").iterdir():
-        file.write_bytes(b"")
+@pytest.mark.parametrize("condition", ["target", "background", None])
+def test_a_group_of_which_nothing_is_readable_is_an_error(root, condition):
+    adata = read(root, n_background=9)
+    lost = adata.obs_names[(adata.obs["condition"] == condition) | (condition is None)]
+    for name in lost:
+        next((root / "img_align_celeba").glob(f"{name}*")).write_bytes(b"")
     with pytest.raises(ValueError, match="readable photographs"):
-        read(root, skip_unreadable=True)
+        read(root, n_background=9, skip_unreadable=True)
 
 
 @pytest.mark.parametrize(

@@ -135,6 +135,49 @@ def test_a_damaged_table_is_named(tmp_path, content):
         run_trials(draw, some(1), csv=csv)
 
 
+def test_runs_of_one_table_keep_the_trials_of_each_other(tmp_path):
+    csv = tmp_path / "t.csv"
+
+    def meanwhile(settings):
+        if settings["x"] == 1:
+            # What another run finishes in the meantime, with another column, one of them twice
+            run_trials(lambda s: {"other": s["x"]}, some(2, 3), csv=csv)
+        return draw(settings)
+
+    results = run_trials(meanwhile, some(1, 2), csv=csv)
+    table = pd.read_csv(csv)
+    assert sorted(table["x"]) == [1, 2, 3]
+    assert table["other"].notna().sum() == 2
+    assert results.table["x"].tolist() == [1, 2]
+
+
+def test_a_key_that_looks_like_a_number(tmp_path):
+    seeds = (seed for seed in range(100_000) if is_number(trial_key({"seed": seed})))
+    settings, n_run = [{"seed": next(seeds)}], 0
+
+    def counted(_settings):
+        nonlocal n_run
+        n_run += 1
+        return {"n": n_run}
+
+    for _ in range(2):
+        run_trials(counted, settings, csv=tmp_path / "t.csv")
+    assert n_run == 1
+
+
+def is_number(text):
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def test_results_among_the_data_would_count_as_data(tmp_path):
+    with pytest.raises(ValueError, match="`output_dir` should be another folder than that of"):
+        fingerprint(tmp_path, without=tmp_path / "." / "x" / "..")
+
+
 def test_files_have_a_fingerprint(tmp_path):
     results = tmp_path / "results"
     name = functools.partial(fingerprint, tmp_path, without=results)

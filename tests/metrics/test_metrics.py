@@ -39,6 +39,7 @@ def test_a_sample_has_every_label():
     [
         (lambda x, y: metrics.silhouette(x, y, seed=-1), ValueError, "`seed` should be"),
         (lambda x, y: metrics.leakage(x, y, seed="a"), TypeError, "`seed` should be"),
+        (lambda x, y: metrics.leakage(x, y, seed=2**32), ValueError, "`seed` .* found 4294967296"),
         (lambda x, y: metrics.leakage(x, y, n_splits=1), ValueError, "`n_splits` should be"),
         (lambda x, y: metrics.leakage(x, y, n_splits="5"), TypeError, "`n_splits` should be"),
         (lambda x, _: metrics.independence(x, x, seed=-1), ValueError, "`seed` .* found -1"),

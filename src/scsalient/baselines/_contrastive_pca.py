@@ -174,7 +174,7 @@ def contrastive_pca(
         "n_components", n_components, low=1, high=data.shape[1], meaning="the number of genes used"
     )
     alphas = _alphas(alpha)
-    check_integer("seed", seed, low=0)
+    check_integer("seed", seed, low=0, high=2**32 - 1)
     check_integer("n_clusters", n_clusters, low=2)
     if not isinstance(key_added, str) or not key_added or "/" in key_added:
         msg = (

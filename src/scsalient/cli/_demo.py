@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from scsalient import _keys, baselines, datasets, metrics
 from scsalient.cli._files import check_writable, written_whole
-from scsalient.cli._reporting import quiet
+from scsalient.cli._reporting import quiet, while_writing
 from scsalient.experiments._fitting import check_trained_to_the_end
 from scsalient.model import ContrastiveVAE, StandardVAE
 
@@ -95,10 +95,12 @@ def run_demo(output_dir: Path, *, seed: int, max_epochs: int | None) -> None:
         _print_table([*results, _best_contrastive_pca(adata, target)])
 
         h5ad, png = output_dir / "demo.h5ad", output_dir / "demo.png"
-        with written_whole(h5ad) as part:
-            adata.write_h5ad(part)
-        with written_whole(png) as part:
-            _figure(adata[target].copy(), results).savefig(part, dpi=150, format="png")
+        figure = _figure(adata[target].copy(), results)
+        with while_writing(h5ad, png):
+            with written_whole(h5ad) as part:
+                adata.write_h5ad(part)
+            with written_whole(png) as part:
+                figure.savefig(part, dpi=150, format="png")
     typer.echo(f"Data:   {h5ad}")
     typer.echo(f"Figure: {png}")
     typer.echo(f"All done in {time.monotonic() - started:.0f} s")

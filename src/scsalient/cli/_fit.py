@@ -19,7 +19,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from scsalient import _keys
 from scsalient._wording import counted
 from scsalient.cli._files import check_output, check_writable, written_whole
-from scsalient.cli._reporting import as_options, quiet
+from scsalient.cli._reporting import as_options, quiet, while_writing
 from scsalient.data import Role
 from scsalient.model import ContrastiveVAE
 
@@ -75,11 +75,12 @@ def run_fit(options: FitOptions) -> None:
         model = _model(adata, options)
         _train(model, options)
         model.embed()
-        _write(adata, options)
-        if options.model_dir is not None:
-            # Whether the folder may be written to was checked before training
-            model.save(str(options.model_dir), overwrite=True)
         outcome = as_options(str(model.evidence(within=options.balance_key)), names)
+        with while_writing(options.output, options.model_dir):
+            _write(adata, options)
+            if options.model_dir is not None:
+                # Whether the folder may be written to was checked before training
+                model.save(str(options.model_dir), overwrite=True)
     _summarise(model, options, outcome, seconds=time.monotonic() - started)
 
 

@@ -15,6 +15,7 @@ import typer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
+    from pathlib import Path
 
 DEBUG_VARIABLE = "SCSALIENT_DEBUG"
 ERROR_CODE = 2
@@ -50,11 +51,11 @@ def reports_errors(
             command(*args, **kwargs)
         except typer.Exit:  # a RuntimeError, but no error
             raise
-        except KeyboardInterrupt:
-            typer.echo(f"Interrupted; {kept}.", err=True)
+        except KeyboardInterrupt as error:
+            typer.echo(f"Interrupted; {_left(error, kept)}.", err=True)
             raise typer.Exit(INTERRUPTED_CODE) from None
-        except SystemExit:  # Lightning's answer to SIGTERM, with an exit code of 0
-            typer.echo(f"Terminated; {kept}.", err=True)
+        except SystemExit as error:  # Lightning's answer to SIGTERM, with an exit code of 0
+            typer.echo(f"Terminated; {_left(error, kept)}.", err=True)
             raise typer.Exit(TERMINATED_CODE) from None
         except _FORESEEN as error:
             if os.environ.get(DEBUG_VARIABLE):
@@ -64,6 +65,21 @@ def reports_errors(
             raise typer.Exit(ERROR_CODE) from None
 
     return wrapped
+
+
+@contextmanager
+def while_writing(*paths: Path | None) -> Iterator[None]:
+    """Note at an interruption what may be there of the results that are written meanwhile."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit) as error:
+        names = " and ".join(repr(str(path)) for path in paths if path is not None)
+        error.add_note(f"{names} may be there already")
+        raise
+
+
+def _left(error: BaseException, kept: str) -> str:
+    return ", ".join(getattr(error, "__notes__", [kept]))
 
 
 def one_line(error: BaseException) -> str:

@@ -136,7 +136,9 @@ def celeba(
             pixels[i] = photograph
     kept = np.setdiff1d(np.arange(len(rows)), list(unreadable))
     if unreadable:
-        _report(list(unreadable.values()), skip=bool(skip_unreadable) and len(kept) > 0)
+        left = has_one[rows[kept]]
+        has_both = bool(left.any() and not left.all())
+        _report(list(unreadable.values()), skip=bool(skip_unreadable) and has_both)
         pixels = pixels[kept]
 
     obs = attributes.iloc[rows[kept]]
@@ -248,7 +250,8 @@ def _report(problems: list[str], *, skip: bool) -> None:
     if not skip:
         msg = (
             f"`root` should hold readable photographs, found {len(problems)} that are not: "
-            f"{listed}. Fetch them again, or pass `skip_unreadable=True` to leave them out."
+            f"{listed}. Fetch them again, or pass `skip_unreadable=True` to leave them out where "
+            "others of both groups are left."
         )
         raise ValueError(msg)
     warnings.warn(

@@ -19,6 +19,7 @@ from zipfile import is_zipfile
 import numpy as np
 import pandas as pd
 import scvi
+from filelock import FileLock
 from joblib import Parallel, delayed, effective_n_jobs
 from tqdm.auto import tqdm
 
@@ -119,7 +120,7 @@ def run_trials(
         Settings, plain values by name, ``seed`` among them.
     csv
         Table of results, one row a trial. Trials whose settings are in it already are not run
-        again, so a run that was cut off goes on where it stopped.
+        again, so a run that was cut off goes on where it stopped. Several runs may add to it.
     n_jobs
         Processes; as in :class:`joblib.Parallel`, whose ``parallel_config`` also chooses a
         backend, for instance ray or dask on a cluster.
@@ -137,7 +138,7 @@ def run_trials(
     """
     keys = [trial_key(settings) for settings in trials]
     folder = csv.with_suffix(".arrays")
-    rows = _read_rows(csv)
+    rows, _ = _read_rows(csv)
     missing = [
         settings
         for settings, key in zip(trials, keys, strict=True)
@@ -160,8 +161,7 @@ def run_trials(
             _write_whole(folder / f"{key}.npz", packed.getvalue())
         row = {COLUMN_KEY: key, **settings, **numbers}
         if key not in rows:
-            _append(csv, row, rows)
-            rows[key] = row
+            rows[key] = _added(csv, row)
     table = pd.DataFrame([rows[key] for key in keys])
     return Trials(table, folder)
 
@@ -187,9 +187,20 @@ def fingerprint(folder: Path, *, without: Path) -> str:
         Where the data are. Of photographs, which may be many, the size has to do.
     without
         Folder of the results, which may lie in it.
+
+    Raises
+    ------
+    ValueError
+        When both are the same.
     """
     folder, without = folder.resolve(), without.resolve()
     lies_in_it = folder in without.parents
+    if folder == without:
+        msg = (
+            f"`output_dir` should be another folder than that of `data`, found {str(folder)!r} for "
+            "both: results would count as data. A folder in it will do."
+        )
+        raise ValueError(msg)
     digest = hashlib.sha256()
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = file.relative_to(folder)
@@ -236,9 +247,10 @@ def _silent() -> Iterator[None]:
                 logger.setLevel(level)
 
 
-def _read_rows(csv: Path) -> dict[str, dict[str, Any]]:
+def _read_rows(csv: Path) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """Trials of a table by their key, and its columns; none where its last line was cut off."""
     if not csv.is_file():
-        return {}
+        return {}, []
     try:
         text = csv.read_text(encoding="utf-8")
         # What follows the last line break was cut off while it was written
@@ -256,12 +268,9 @@ def _read_rows(csv: Path) -> dict[str, dict[str, Any]]:
             f"{list(table)}. Remove it, or choose another folder."
         )
         raise ValueError(msg)
-    if whole != text:
-        _write_whole(csv, whole.encode())
     records = table.to_dict("records")
-    return {
-        str(r[COLUMN_KEY]): {str(k): v for k, v in r.items() if not pd.isna(v)} for r in records
-    }
+    rows = {r[COLUMN_KEY]: {str(k): v for k, v in r.items() if not pd.isna(v)} for r in records}
+    return rows, list(table) if whole == text else []
 
 
 def _parsed(text: str) -> pd.DataFrame:
@@ -269,23 +278,27 @@ def _parsed(text: str) -> pd.DataFrame:
     # From 3.0 on pandas always reads them so, and warns where it is told to
     pandas_major = int(pd.__version__.split(".")[0])
     exact: dict[str, Any] = {"float_precision": "round_trip"} if pandas_major < 3 else {}
-    return pd.read_csv(io.StringIO(text), keep_default_na=False, na_values=[""], **exact)
+    # Of these, which are hexadecimal, some look like numbers
+    names = dict.fromkeys((COLUMN_KEY, "files"), str)
+    return pd.read_csv(
+        io.StringIO(text), keep_default_na=False, na_values=[""], dtype=names, **exact
+    )
 
 
-def _append(csv: Path, row: dict[str, Any], rows: Mapping[str, dict[str, Any]]) -> None:
-    """Add a line, or write the table anew when the row has columns that it lacks."""
-    columns = list(dict.fromkeys(name for known in rows.values() for name in known))
-    if rows and set(row) <= set(columns) and csv.is_file():
-        with csv.open(encoding="utf-8") as file:
-            header = file.readline().rstrip("\n").split(",")
-        if set(row) <= set(header):
-            line = pd.DataFrame([row], columns=header).to_csv(index=False, header=False)
+def _added(csv: Path, row: dict[str, Any]) -> dict[str, Any]:
+    """Row of a trial in the table, to which it is added unless another run was faster."""
+    csv.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(csv.with_name(f".{csv.name}.lock")):
+        rows, columns = _read_rows(csv)
+        if row[COLUMN_KEY] in rows:
+            return rows[row[COLUMN_KEY]]
+        if set(row) <= set(columns):
+            line = pd.DataFrame([row], columns=columns).to_csv(index=False, header=False)
             with csv.open("a", encoding="utf-8") as file:
                 file.write(line)
-            return
-    text = pd.DataFrame([*rows.values(), row]).to_csv(index=False)
-    csv.parent.mkdir(parents=True, exist_ok=True)
-    _write_whole(csv, text.encode())
+        else:
+            _write_whole(csv, pd.DataFrame([*rows.values(), row]).to_csv(index=False).encode())
+    return row
 
 
 def _write_whole(path: Path, content: bytes) -> None:

@@ -113,7 +113,7 @@ def leakage(latent: ArrayLike, labels: ArrayLike, *, n_splits: int = 5, seed: in
     values, codes = _checked(latent, labels)
     counts = np.bincount(codes)
     check_integer("n_splits", n_splits, low=2)
-    check_integer("seed", seed, low=0)
+    check_integer("seed", seed, low=0, high=2**32 - 1)
     if counts.min() < n_splits:
         msg = (
             f"`labels` should have at least `n_splits` = {n_splits} cells of each label, found "

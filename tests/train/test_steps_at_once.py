@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import Callback
 from scipy import sparse
 
 from factories import QUIET, make_counts, make_images, make_model, make_standard
-from scsalient.train import _graphs, _plans
+from scsalient.train import ContrastiveTrainingPlan, _graphs
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
@@ -164,7 +164,7 @@ def test_what_replays_do_is_what_steps_do(changes, monkeypatch):
     monkeypatch.setattr(_graphs, "_Recorded", _Replayed)
     monkeypatch.setattr(torch.cuda, "Stream", object)
     monkeypatch.setattr(_graphs.StepGraphs, "_run", lambda self, *inputs: self._step(*inputs))
-    monkeypatch.setattr(_plans.ContrastiveTrainingPlan, "_can_replay", True)
+    monkeypatch.setattr(ContrastiveTrainingPlan, "_can_replay", True)
     found, counted = trained(make_counts(90, 70), KEPT, train=train, **changes)
     assert_same(found, expected)
     assert counted.n_steps == expected_count.n_steps

@@ -1,11 +1,9 @@
 """Training plans and the runner."""
 
 from scsalient.train._checkpoint import ResumableCheckpoint
-from scsalient.train._plans import (
-    ContrastiveTrainingPlan,
-    VAETrainingPlan,
-    check_plan_arguments,
-)
+from scsalient.train._contrastive_plan import ContrastiveTrainingPlan
+from scsalient.train._plan import VAETrainingPlan
+from scsalient.train._plan_arguments import check_plan_arguments
 from scsalient.train._runner import InterruptibleTrainRunner, check_trainer_arguments
 from scsalient.train._silhouette import SilhouetteMonitor
 

@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import torch
 from _common import CONTROL, QUIET, TREATED, kang_cells, parser, quiet, report
 
 import scsalient as sal
 from scsalient.experiments._fitting import forget
-from scsalient.experiments._trials import COLUMN_KEY, run_trials, trial_key
+from scsalient.experiments._trials import read_trials, run_trials, trial_key
 
 if TYPE_CHECKING:
     import argparse
@@ -118,7 +117,7 @@ def trial(
 
 
 def rows(chosen: list[Case], csv: Path) -> list[dict[str, Any]]:
-    table = pd.read_csv(csv, dtype={COLUMN_KEY: str}).set_index(COLUMN_KEY)
+    table = read_trials(csv)
     found = []
     for case in chosen:
         keys = [trial_key(case.settings(seed)) for seed in range(case.seeds)]

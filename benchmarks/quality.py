@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import scvi
 import torch
 from _common import QUIET, kang_cells, parser, quiet, report
@@ -25,7 +24,7 @@ from _common import QUIET, kang_cells, parser, quiet, report
 import scsalient as sal
 from scsalient.experiments._fitting import forget
 from scsalient.experiments._rna_seq import _LAYER_LOG, _prepared
-from scsalient.experiments._trials import COLUMN_KEY, run_trials, trial_key
+from scsalient.experiments._trials import read_trials, run_trials, trial_key
 
 if TYPE_CHECKING:
     import argparse
@@ -256,7 +255,7 @@ def n_seeds(case: Case, seeds: int) -> int:
 
 def rows(chosen: list[Case], settings: list[dict[str, Any]], csv: Path) -> list[dict[str, Any]]:
     """A row for each case of which there are trials in the table."""
-    table = pd.read_csv(csv, dtype={COLUMN_KEY: str}).set_index(COLUMN_KEY)
+    table = read_trials(csv)
     order = list(dict.fromkeys(case.data for case in chosen))
     chosen = sorted(chosen, key=lambda case: order.index(case.data))
     found = []

@@ -166,6 +166,12 @@ def run_trials(
     return Trials(table, folder)
 
 
+def read_trials(csv: Path) -> pd.DataFrame:
+    """Table of all trials that runs have finished so far, by their keys; see :func:`run_trials`."""
+    rows, columns = _read_rows(csv)
+    return pd.DataFrame(list(rows.values()), columns=columns or None).set_index(COLUMN_KEY)
+
+
 def _as_they_come(tasks: list[Any], *, n_jobs: int) -> Iterator[Any]:
     """Results as soon as they are there; with backends that cannot, as many at once as run."""
     try:

@@ -336,7 +336,7 @@ class EvidenceMixin(LatentModel):
             warnings.warn(msg, UserWarning, stacklevel=3)
 
     def _check_not_trained_on(self, adata: AnnData) -> None:
-        """Check that other data have no cells that were trained on, whatever their names."""
+        """Refuse other data with cells that were trained on; warn of a few under other names."""
         if self.adata is None or self.cells_ != fingerprint_of_cells(self.adata):
             # Of the cells of training only the names are left
             n_same = adata.n_obs if self.cells_ == fingerprint_of_cells(adata) else 0

@@ -281,8 +281,8 @@ class TrainingMixin(LatentModel):
         finally:
             self.module.eval()
             # Which Lightning leaves out where training ended in an error
-            splitter.teardown("fit")
-            runner.training_plan.forget_steps()
+            for part in (splitter, runner.training_plan):
+                part.teardown("fit")
         if runner.ckpt_path is not None and not runner.training_plan.has_begun:
             msg = (
                 f"`ckpt_path` has all {counted(runner.trainer.current_epoch, 'epoch')} that were "
@@ -365,8 +365,8 @@ class TrainingMixin(LatentModel):
             trained = {field: [[] for _ in columns] for field, columns in self.categories_.items()}
         for field, i, _, _ in registered_categories(self.registry):
             codes = np.unique(self._category_codes(field)[splitter.train_idx, i]).tolist()
-            for now, then in ((self.categories_, before["categories_"]), (trained, trained)):
-                now[field][i] = sorted({*then[field][i], *codes})
+            self.categories_[field][i] = sorted({*before["categories_"][field][i], *codes})
+            trained[field][i] = sorted({*trained[field][i], *codes})
         self.trained_categories_ = trained
 
     def _warn_of_unseen_categories(self, train_idx: np.ndarray, *, stacklevel: int) -> None:
@@ -485,16 +485,7 @@ def _check_strata(
             "found none: it coincides with the condition. Name columns that both groups share."
         )
         raise ValueError(msg)
-    codes = [strata[cells] for cells in train_idx_of.values()]
-    few = []
-    for name, mine, shares in zip(train_idx_of, codes, common_shares(codes), strict=True):
-        n = np.bincount(mine, minlength=len(shares))
-        # How often a cell of each stratum comes in an epoch that shows others once
-        times = shares * len(mine) / np.maximum(n, 1)
-        few += [
-            f"{counted(int(n[i]), f'{name} cell')} of {categories[i]!r} {times[i]:.0f} times"
-            for i in np.flatnonzero(times > _MAX_REPEATS)
-        ]
+    few = _often_drawn(strata, categories, train_idx_of)
     if few:
         msg = (
             "`balance_keys` has categories of so few cells in one group that they come many times "
@@ -515,3 +506,19 @@ def _check_strata(
             "on. They keep their share in the other group, and differ between the groups."
         )
         warnings.warn(msg, UserWarning, stacklevel=stacklevel)
+
+
+def _often_drawn(
+    strata: np.ndarray, categories: list[Any], train_idx_of: Mapping[str, np.ndarray]
+) -> list[str]:
+    """Cells of which balanced draws show each many times in an epoch, in words."""
+    codes = [strata[cells] for cells in train_idx_of.values()]
+    found = []
+    for name, mine, shares in zip(train_idx_of, codes, common_shares(codes), strict=True):
+        n = np.bincount(mine, minlength=len(shares))
+        times = shares * len(mine) / np.maximum(n, 1)
+        found += [
+            f"{counted(int(n[i]), f'{name} cell')} of {categories[i]!r} {times[i]:.0f} times"
+            for i in np.flatnonzero(times > _MAX_REPEATS)
+        ]
+    return found

@@ -241,12 +241,7 @@ class ContrastiveTrainingPlan(VAETrainingPlan):
         counted.increment_ready()
         counted.increment_completed()
 
-    def on_fit_end(self) -> None:
-        """Give the memory of recorded steps back."""
-        super().on_fit_end()
-        self.forget_steps()
-
-    def forget_steps(self) -> None:
-        """Let go of recorded steps and of the gradients in their memory."""
-        super().forget_steps()
+    def teardown(self, stage: str) -> None:
+        """Let go of recorded steps, too, and of the gradients in their memory."""
+        super().teardown(stage)
         self._graphs = None

@@ -225,8 +225,8 @@ class VAETrainingPlan(TrainingPlan):
         self._take_mean()
         self._weight_mean = WeightMean()
 
-    def forget_steps(self) -> None:
-        """Let go of what a training leaves behind that ended in an error, too."""
+    def teardown(self, stage: str) -> None:
+        """Let go of the gradients; lightning calls it unless training ended in an error."""
         self.zero_grad()
 
     def _take_mean(self) -> None:
